@@ -1,0 +1,49 @@
+# The verbs. Each creates .venv and installs what it needs when that is missing.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+TORCH_INDEX ?=
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export HF_HUB_OFFLINE := 1
+export ORT_DISABLE_TELEMETRY := 1
+
+.PHONY: help install demo test test-system lint format bench clean
+help: ## List the verbs
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
+
+install: $(STAMP) ## Create .venv with everything pinned
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("Aidpost needs Python 3.11 or newer; set PYTHON=…") if sys.version_info < (3, 11) else None'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1' 
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==2.13.0
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[export,tui,deploy]' --group dev
+	touch $@
+
+demo: $(STAMP) ## Adapt, quantise, pack, install, screen; DATA=DIR BASE=DIR runs it on your own scans
+	$(BIN)/aidpost export demo --out demo $(if $(DATA),--data '$(DATA)') $(if $(BASE),--base '$(BASE)') $(if $(RECIPE),--recipe '$(RECIPE)')
+
+test: $(STAMP) ## Run the tests (under 15 minutes on 2 cores)
+	$(BIN)/python -P -m pytest
+
+test-system: $(STAMP) ## Run the slow tests with real peers, root and power cuts (at most 40 minutes)
+	$(BIN)/python -P -m pytest -m system
+
+lint: $(STAMP) ## Check style, types and the direction of imports
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP) ## Format the code
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+
+bench: $(STAMP) ## Print the figures of docs/benchmarks.md (BENCH=NAME for one of them)
+	$(BIN)/python -P -m tests.bench $(BENCH)
+
+clean: ## Remove everything that the verbs made
+	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""The technician's side: kit, image, flash, provision, certificate and harvest. No command yet."""

@@ -1,0 +1,1 @@
+"""The one command `aidpost`: thin callers of the packages' functions."""

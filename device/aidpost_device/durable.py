@@ -1,0 +1,46 @@
+"""Durable writes: what this module has returned from survives a power cut."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from pathlib import Path
+
+from aidpost_device.errors import StorageFullError
+
+
+def write_durably(path: Path, content: bytes, *, mode: int = 0o644) -> None:
+    """Replace `path` by `content` atomically: temporary file beside it, fsync, rename, fsync of the folder.
+
+    After a crash at any instant the path holds either the old content or the new, whole.
+    Raises `StorageFullError` when the disk is full; the old file then stands untouched.
+    """
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fchmod(file.fileno(), mode)
+                os.fsync(file.fileno())
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageFullError(
+                f"No space is left to write {path}.", "Free some space on this disk and run the command again."
+            ) from error
+        raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's entries to the disk, so that a rename or an unlink in it survives a power cut."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,165 @@
+"""The recipe: everything that makes one screening task, as data. A new disease is a new recipe, no new code."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from aidpost_device.bundle.manifest import Finding, Fraction, ImageInput, Label, Slug, Zone
+from aidpost_export.errors import RecipeError
+
+
+class Part(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of a recipe's sections."""
+
+
+class Augmentation(Part, frozen=True, kw_only=True):
+    """Random changes of the training images; each amount is the largest one."""
+
+    rotate: Annotated[float, Meta(ge=0, le=180)] = 8.0
+    """Degrees, either way."""
+    scale: Annotated[float, Meta(ge=0, lt=1)] = 0.1
+    """Fraction of the size, either way."""
+    shift: Annotated[float, Meta(ge=0, lt=1)] = 0.04
+    """Fraction of the image's side, either way."""
+    gamma: Annotated[float, Meta(ge=0, lt=2)] = 0.25
+    """Natural logarithm of the exponent, either way."""
+    contrast: Annotated[float, Meta(ge=0, lt=1)] = 0.15
+    brightness: Annotated[float, Meta(ge=0, lt=1)] = 0.08
+    """Fraction of the grey scale, either way."""
+    flip: Literal["none", "horizontal", "dihedral"] = "none"
+    """`dihedral`: all eight flips and quarter turns, for images without an up (smears, skin)."""
+
+
+class Training(Part, frozen=True, kw_only=True):
+    """The schedule of the fine-tuning."""
+
+    epochs: Annotated[int, Meta(ge=1, le=500)] = 12
+    """Passes over the training rows, at most."""
+    patience: Annotated[int, Meta(ge=1)] = 5
+    """Epochs without a better tuning loss before it stops."""
+    batch: Annotated[int, Meta(ge=2, le=512)] = 16
+    """Images per step."""
+    learning_rate: Annotated[float, Meta(gt=0, lt=1)] = 3e-4
+    """Peak rate of the head; earlier stages get less."""
+    decay: Annotated[float, Meta(gt=0, le=1)] = 0.8
+    """Factor on the learning rate per stage towards the input."""
+    weight_decay: Annotated[float, Meta(ge=0, lt=1)] = 0.02
+    smoothing: Annotated[float, Meta(ge=0, lt=0.5)] = 0.05
+    """Label smoothing."""
+    dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.2
+    average: Annotated[float, Meta(ge=0, lt=1)] = 0.98
+    """Decay of the exponential moving average of the weights; 0 takes the last weights."""
+    train_from: Fraction = 0.6
+    """Depth at which training begins: stages before this fraction of the backbone stay frozen."""
+
+
+class Split(Part, frozen=True, kw_only=True):
+    """What is cut from the training rows, by patient."""
+
+    tuning: Annotated[float, Meta(gt=0, lt=0.5)] = 0.12
+    """Fraction for early stopping."""
+    calibration: Annotated[float, Meta(gt=0, lt=0.5)] = 0.2
+    """Fraction for temperature, operating point and the gates of quantisation."""
+
+
+class Recipe(Part, frozen=True, kw_only=True):
+    """One screening task."""
+
+    name: Slug
+    title: dict[str, str]
+    """Display title per language; `en` is always there."""
+    task: Literal["binary", "multiclass", "multilabel"]
+    """`binary`: one finding or none; `multiclass`: exactly one; `multilabel`: any number, separated by `|`."""
+    input: ImageInput
+    finding: Annotated[tuple[Finding, ...], Meta(min_length=1, max_length=64)]
+    negative: tuple[Label, ...] = ()
+    """Labels in `index.csv` that mean none of the findings (binary and multilabel)."""
+    label_column: str = "label"
+    """Column of `index.csv` that holds the label."""
+    augmentation: Augmentation = Augmentation()
+    training: Training = Training()
+    split: Split = Split()
+    target_sensitivity: Annotated[float, Meta(gt=0.5, lt=1)] = 0.9
+    """Sensitivity the operating point is chosen for on the calibration set."""
+    prevalence: Annotated[float, Meta(gt=0, lt=1)]
+    """Prevalence for which predictive values are reported."""
+    groups: tuple[str, ...] = ("sex", "age", "site", "view")
+    """Columns the evaluation reports by; `age` is banded."""
+    zones: tuple[Zone, ...] = ()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The findings' labels in the order of the graph's outputs."""
+        return tuple(finding.label for finding in self.finding)
+
+    @property
+    def activation(self) -> Literal["sigmoid", "softmax"]:
+        """How logits become probabilities."""
+        return "softmax" if self.task == "multiclass" else "sigmoid"
+
+
+class RecipeSource(Struct, frozen=True):
+    """A recipe with the files it came from."""
+
+    recipe: Recipe
+    text: str
+    """`recipe.toml` as written."""
+    card: str
+    """`CARD.md` as written."""
+
+    @property
+    def sha256(self) -> str:
+        """Digest of `recipe.toml`."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+def recipe_folders() -> list[Path]:
+    """Folders of the recipes that come with the program, sorted by name."""
+    packaged = Path(str(files("aidpost_export"))) / "models"
+    root = packaged if packaged.is_dir() else Path(__file__).parents[2] / "models"
+    return sorted(path.parent for path in root.glob("*/recipe.toml"))
+
+
+def load_recipe(name_or_folder: str) -> RecipeSource:
+    """Load a recipe by name or from a folder. Raises `RecipeError` naming the file and the key."""
+    known = {folder.name: folder for folder in recipe_folders()}
+    folder = known.get(name_or_folder, Path(name_or_folder))
+    path = folder / "recipe.toml"
+    try:
+        text, card = path.read_text(encoding="utf-8"), (folder / "CARD.md").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(
+            f"There is no recipe {name_or_folder!r}: {error}.",
+            "A recipe is a folder with recipe.toml and CARD.md, or one of: " + ", ".join(known) + ".",
+        ) from error
+    try:
+        recipe = msgspec.toml.decode(text, type=Recipe)
+    except msgspec.DecodeError as error:
+        raise RecipeError(
+            f"{path} cannot be accepted: {error}.", "Correct that key; docs/recipes.md lists them."
+        ) from error
+    _check(recipe, path)
+    return RecipeSource(recipe=recipe, text=text, card=card)
+
+
+def _check(recipe: Recipe, path: Path) -> None:
+    def require(condition: bool, message: str) -> None:
+        if not condition:
+            raise RecipeError(f"{path}: {message}.", "Correct the recipe; docs/recipes.md explains the keys.")
+
+    labels = recipe.labels
+    require(len(set(labels)) == len(labels), "a finding's label stands twice")
+    require(not set(labels) & set(recipe.negative), "a label is both a finding and negative")
+    require(any(finding.refers for finding in recipe.finding), "no finding refers")
+    require("en" in recipe.title and all("en" in f.names for f in recipe.finding), "an English name is missing")
+    require(recipe.split.tuning + recipe.split.calibration < 0.6, "tuning and calibration take too much of the rows")
+    if recipe.task == "binary":
+        require(len(labels) == 1 and len(recipe.negative) > 0, "a binary task has one finding and a negative label")
+    elif recipe.task == "multiclass":
+        require(len(labels) > 1 and not recipe.negative, "a multiclass task has several findings and no negative label")
