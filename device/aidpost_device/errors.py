@@ -1,5 +1,12 @@
 """Every error the box can raise, on one page. Each says what happened and, apart from it, what to do now."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aidpost_device.decode.image import Header
+
 
 class AidpostError(Exception):
     """Base of all errors meant for people: `str(error)` is what happened, `hint` is what the person can do."""
@@ -13,6 +20,12 @@ class AidpostError(Exception):
 
 class SettingError(AidpostError):
     """A setting, option or home folder is unusable."""
+
+
+class StoppedError(AidpostError):
+    """A person stopped the work before it was done. What was done is kept."""
+
+    exit_code = 130
 
 
 # ---- the bundle -----------------------------------------------------------------------------------------------------
@@ -62,6 +75,10 @@ class GoldenError(BundleError):
     """No variant reproduces the golden outputs on this machine: the box refuses to score."""
 
 
+class TargetError(BundleError):
+    """The bundle has no variant for this machine, or the machine is not one that is known."""
+
+
 class NoBundleError(BundleError):
     """No installed bundle fits the request."""
 
@@ -76,9 +93,16 @@ class TrustError(AidpostError):
 class ScanError(AidpostError):
     """A scan cannot be read. `reason` is a short stable code that goes into the record."""
 
+    header: Header | None = None
+    """What the file says of itself, where that much could be read: a rejected scan still belongs to its study."""
+
     def __init__(self, reason: str, message: str, hint: str = "") -> None:
         super().__init__(message, hint)
         self.reason = reason
+
+
+class DecodeServiceError(AidpostError):
+    """The service that decodes scans cannot be started, or has ended by itself. No scan is at fault."""
 
 
 class EngineError(AidpostError):

@@ -8,6 +8,7 @@ from the schema.
 from __future__ import annotations
 
 import re
+from datetime import date
 from typing import Annotated, Literal
 
 import msgspec
@@ -384,3 +385,13 @@ def _check(manifest: Manifest) -> None:
     for target, wanted in manifest.targets.items():
         require(bool(wanted) and set(wanted) <= set(variants), f"target {target} names an unknown variant")
     require(bool(manifest.targets), "no target")
+    for day in filter(None, (manifest.expires, manifest.provenance.created)):
+        require(_is_day(day), f"{day} is not a day of the calendar")
+
+
+def _is_day(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,151 @@
+"""Golden vectors: what each variant must give for a few known files, checked at install and at every start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aidpost_device.bundle.manifest import Manifest, Tolerance, Variant
+from aidpost_device.bundle.verify import VerifiedBundle
+from aidpost_device.engine import Engine, Prediction, Target
+from aidpost_device.errors import AidpostError, EngineError, GoldenError, ManifestError, TargetError
+
+Prepare = Callable[[str, bytes], NDArray[np.uint8]]
+"""Decodes and prepares one encoded file: name, content → (H, W, C)."""
+_FLOAT = np.dtype("<f4")
+_REPORT = "Do not screen with this box. Report this message with the box's type; another bundle may work."
+
+
+def open_engine(
+    bundle: VerifiedBundle, target: Target, prepare: Prepare, *, prefer: str | None = None, threads: int = 1
+) -> Engine:
+    """Open the first of the target's variants that gives the golden outputs, `prefer` before the others.
+
+    Raises `GoldenError` when none does, `TargetError` when the bundle is not for this target.
+    """
+    return next(accepted_engines(bundle, target, prepare, prefer=prefer, threads=threads))
+
+
+def accepted_engines(
+    bundle: VerifiedBundle,
+    target: Target,
+    prepare: Prepare,
+    *,
+    prefer: str | None = None,
+    threads: int = 1,
+    probe: bool = False,
+) -> Iterator[Engine]:
+    """Yield the target's variants that give the golden outputs; `probe` runs blank images too.
+
+    Raises `GoldenError` at the end when there was none, `TargetError` when the bundle is not for this target.
+    """
+    manifest = bundle.manifest
+    order = sorted(_order(manifest, target), key=lambda name: name != prefer)
+    inputs = _prepare_inputs(bundle, prepare)
+    refusals: list[str] = []
+    for name in order:
+        try:
+            engine = Engine.load(bundle, name, threads=threads)
+            if probe:
+                engine.probe()
+            refusal = _refusal(bundle, engine, inputs)
+        except EngineError as error:
+            refusal = str(error)
+        if refusal is None:
+            yield engine
+        else:
+            refusals.append(refusal)
+    if len(refusals) == len(order):
+        raise GoldenError(
+            f"No variant of {manifest.name} {manifest.version} works as it must on this machine. " + " ".join(refusals),
+            _REPORT,
+        )
+
+
+def is_speed_unknown(manifest: Manifest, target: Target) -> bool:
+    """Say whether a variant's speed could not be judged where the bundle was packed, so that the box has to."""
+    order = _order(manifest, target)
+    variants = [variant for variant in manifest.variants if variant.name in order]
+    return len(variants) > 1 and any(
+        one.quantisation is not None and one.quantisation.speed is None for one in variants
+    )
+
+
+def difference(found: Prediction, expected: Prediction, tolerance: Tolerance) -> str | None:
+    """Say which output lies farther from the expected one than the tolerance allows, or give None."""
+    allowed = {
+        "probability": tolerance.probability,
+        "map": tolerance.map * _span(expected.map),
+        "embedding": tolerance.embedding * _span(expected.embedding),
+    }
+    for name, limit in allowed.items():
+        gap = float(np.abs(getattr(found, name) - getattr(expected, name)).max())
+        if not gap <= limit:
+            return f"{name} differs by {gap:.3g} where {limit:.3g} is allowed"
+    return None
+
+
+def serialise(prediction: Prediction) -> bytes:
+    """Write the golden outputs of one image: float32 little-endian, probability then map then embedding."""
+    parts = (prediction.probability, prediction.map, prediction.embedding)
+    if any(len(part) != 1 for part in parts):
+        raise ValueError("golden outputs are those of one image")
+    return b"".join(part.astype(_FLOAT).tobytes() for part in parts)
+
+
+def parse(content: bytes, manifest: Manifest, file: str) -> Prediction:
+    """Read the golden outputs of one image. Raises `ManifestError` when they do not fit the declared shapes."""
+    findings, outputs = len(manifest.findings), manifest.outputs
+    shapes = ((1, findings), (1, findings, outputs.map_height, outputs.map_width), (1, outputs.embedding))
+    sizes = [int(np.prod(shape)) for shape in shapes]
+    values = np.frombuffer(content, _FLOAT) if len(content) % _FLOAT.itemsize == 0 else np.empty(0, _FLOAT)
+    if len(values) != sum(sizes) or not np.isfinite(values).all():
+        raise ManifestError(
+            f"The golden outputs {file} have {len(content)} bytes; {4 * sum(sizes)} of finite numbers are needed.",
+            "Ask the workstation to pack the bundle again.",
+        )
+    parts = np.split(values.astype(np.float32), np.cumsum(sizes)[:-1])
+    return Prediction(*(part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)))
+
+
+def _order(manifest: Manifest, target: Target) -> tuple[str, ...]:
+    """Give the target's variants, most wanted first."""
+    order = manifest.targets.get(target)
+    if not order:
+        raise TargetError(
+            f"Bundle {manifest.name} {manifest.version} is made for {', '.join(manifest.targets)}, not {target}.",
+            f"Ask the workstation to pack it with --target {target}.",
+        )
+    return order
+
+
+def _prepare_inputs(bundle: VerifiedBundle, prepare: Prepare) -> dict[str, NDArray[np.uint8]]:
+    """Decode and prepare every golden input once; each variant sees the same pixels."""
+    prepared = {}
+    for vector in bundle.manifest.golden:
+        try:
+            prepared[vector.name] = prepare(vector.file, bundle.members[vector.file])[None]  # (1, H, W, C)
+        except AidpostError as error:
+            raise GoldenError(
+                f"The golden input {vector.file} cannot be decoded on this machine: {error}",
+                f"The decoder {vector.decoder} is missing or broken: install the program again.",
+            ) from error
+    return prepared
+
+
+def _refusal(bundle: VerifiedBundle, engine: Engine, inputs: dict[str, NDArray[np.uint8]]) -> str | None:
+    """Run one variant on the golden inputs; say why it is refused, or give None."""
+    variant: Variant = engine.variant
+    for name, pixels in inputs.items():
+        file = variant.golden[name]
+        expected = parse(bundle.members[file], bundle.manifest, file)
+        if gap := difference(engine.run(pixels), expected, variant.tolerance):
+            return f"Variant {variant.name} on golden input {name}: {gap}."
+    return None
+
+
+def _span(values: NDArray[np.float32]) -> float:
+    """Give the range of an output; for a constant one its size, so that rounding alone cannot refuse it."""
+    return float(np.ptp(values)) or float(np.abs(values).max()) or 1.0
