@@ -42,7 +42,7 @@ format: $(STAMP) ## Format the code
 	$(BIN)/ruff format
 
 bench: $(STAMP) ## Print the figures of docs/benchmarks.md (BENCH=NAME for one of them)
-	$(BIN)/python -P -m tests.bench $(BENCH)
+	$(BIN)/python -m tests.bench $(BENCH)
 
 clean: ## Remove everything that the verbs made
 	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -23,6 +23,26 @@ from aidpost_export.errors import BaseError
 SUPPORTED = ("mobilenet_v2", "resnet")
 """Hugging Face model types whose head is pooling and a linear layer, so that the map is exact."""
 
+ARCHITECTURES: dict[str, dict[str, Any]] = {
+    "mobilenet-v2": {"model_type": "mobilenet_v2", "depth_multiplier": 1.0},
+    "mobilenet-v2-0.5": {"model_type": "mobilenet_v2", "depth_multiplier": 0.5},
+    "resnet-18": {
+        "model_type": "resnet",
+        "layer_type": "basic",
+        "depths": [2, 2, 2, 2],
+        "hidden_sizes": [64, 128, 256, 512],
+        "embedding_size": 64,
+    },
+    "resnet-10-narrow": {
+        "model_type": "resnet",
+        "layer_type": "basic",
+        "depths": [1, 1, 1, 1],
+        "hidden_sizes": [24, 48, 96, 192],
+        "embedding_size": 24,
+    },
+}
+"""Backbones that can be trained from random weights (Sandler et al., CVPR 2018; He et al., CVPR 2016)."""
+
 
 class Outputs(NamedTuple):
     """What the network gives for N images and K findings."""
@@ -130,11 +150,17 @@ def random_network(like: NetworkRecord, findings: int) -> ScreeningNetwork:
     return ScreeningNetwork(msgspec.structs.replace(like, findings=findings))
 
 
-def default_record(findings: int) -> NetworkRecord:
-    """MobileNetV2 1.0, the default backbone (Sandler et al., CVPR 2018), for random initialisation."""
-    config = AutoConfig.for_model("mobilenet_v2", depth_multiplier=1.0)
+def named_record(architecture: str, findings: int) -> NetworkRecord:
+    """One of the architectures that can be trained from random weights. Raises `BaseError` for another name."""
+    if architecture not in ARCHITECTURES:
+        raise BaseError(f"There is no architecture {architecture!r}.", "Use one of: " + ", ".join(ARCHITECTURES) + ".")
     half = (0.5, 0.5, 0.5)
-    return NetworkRecord(architecture=_architecture(config), mean=half, std=half, findings=findings)
+    return NetworkRecord(
+        architecture=_architecture(AutoConfig.for_model(**ARCHITECTURES[architecture])),
+        mean=half,
+        std=half,
+        findings=findings,
+    )
 
 
 def _architecture(config: PretrainedConfig) -> dict[str, Any]:

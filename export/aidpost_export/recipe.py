@@ -13,6 +13,9 @@ from msgspec import Meta, Struct
 from aidpost_device.bundle.manifest import Finding, Fraction, ImageInput, Label, Slug, Zone
 from aidpost_export.errors import RecipeError
 
+Activation = Literal["sigmoid", "softmax"]
+"""How logits become probabilities: findings independent, or exactly one of them."""
+
 
 class Part(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Base of a recipe's sections."""
@@ -57,6 +60,10 @@ class Training(Part, frozen=True, kw_only=True):
     """Decay of the exponential moving average of the weights; 0 takes the last weights."""
     train_from: Fraction = 0.6
     """Depth at which training begins: stages before this fraction of the backbone stay frozen."""
+    scratch_epochs: Annotated[int, Meta(ge=1, le=500)] = 15
+    """Passes of a training from random weights (a base of one's own, or the control)."""
+    scratch_learning_rate: Annotated[float, Meta(gt=0, lt=1)] = 2e-3
+    """Peak rate of a training from random weights, the same for all stages."""
 
 
 class Split(Part, frozen=True, kw_only=True):
@@ -99,7 +106,7 @@ class Recipe(Part, frozen=True, kw_only=True):
         return tuple(finding.label for finding in self.finding)
 
     @property
-    def activation(self) -> Literal["sigmoid", "softmax"]:
+    def activation(self) -> Activation:
         """How logits become probabilities."""
         return "softmax" if self.task == "multiclass" else "sigmoid"
 

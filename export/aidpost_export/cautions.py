@@ -1,0 +1,176 @@
+"""Cautions: what a reader must know before trusting the figures. Pure rules over the figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from aidpost_export.calibrate import TEMPERATURE
+from aidpost_export.figures import Caution, Evaluation, FindingFigures, GroupFigures
+from aidpost_export.sentences import capital, listed, number, number_interval, percent, percent_interval
+
+LEAKAGE = 0.99
+"""AUROC above which it is likelier that the test was too easy than that the model is so good."""
+SHORTCUT = 0.65
+"""AUROC from which a probe is worth a warning."""
+FEW = 30
+"""Positives or negatives below which a figure is called preliminary."""
+
+
+def cautions(evaluation: Evaluation) -> tuple[Caution, ...]:
+    """Collect everything that limits these figures, the most serious first."""
+    found = []
+    if evaluation.synthetic:
+        text = "All images were generated. These figures say that the program works and nothing about any patient."
+        found.append(Caution(code="synthetic", text=text))
+    for code, rule in _RULES.items():
+        for finding in evaluation.findings:
+            found.extend(
+                Caution(code=code, text=f"{capital(finding.name)}: {text}") for text in rule(finding, evaluation)
+            )
+    found.extend(_cases(evaluation))
+    return tuple(found)
+
+
+def _leakage(finding: FindingFigures, _: Evaluation) -> Iterator[str]:
+    if finding.auroc and finding.auroc.value > LEAKAGE:
+        yield (
+            f"an AUROC of {number(finding.auroc.value)} is rare in medicine. Check for leakage: burnt-in marks, images "
+            "of the two classes from different machines, near-duplicates across the split."
+        )
+
+
+def _not_measured(finding: FindingFigures, _: Evaluation) -> Iterator[str]:
+    if finding.auroc is None:
+        yield (
+            f"{finding.positives} of {finding.cases} validation cases have it, so it could not be measured whether the "
+            "model tells them apart. Do not use it for this finding."
+        )
+
+
+def _chance(finding: FindingFigures, _: Evaluation) -> Iterator[str]:
+    if finding.auroc and finding.auroc.low <= 0.5:
+        yield "these cases do not show that the model does better than chance. Do not use it."
+
+
+def _below_target(finding: FindingFigures, evaluation: Evaluation) -> Iterator[str]:
+    if finding.refers and finding.sensitivity and finding.sensitivity.high < evaluation.target_sensitivity:
+        yield (
+            f"sensitivity is {percent_interval(finding.sensitivity)}, below the target of "
+            f"{percent(evaluation.target_sensitivity)} that the threshold was chosen for. More cases are missed than "
+            "the calibration cases promised."
+        )
+
+
+def _groups(finding: FindingFigures, evaluation: Evaluation) -> Iterator[str]:
+    low = [
+        f"{group_name(group)} {percent_interval(group.sensitivity)}"
+        for group in finding.groups
+        if group.sensitivity and group.value and group.sensitivity.high < evaluation.target_sensitivity
+    ]
+    if low and finding.refers:
+        yield (
+            f"sensitivity is below the target of {percent(evaluation.target_sensitivity)} in {listed(low)}. These "
+            "people would be served worse."
+        )
+
+
+def _uneven(finding: FindingFigures, _: Evaluation) -> Iterator[str]:
+    low = [
+        f"{group_name(group)} {number_interval(group.auroc)}"
+        for group in finding.groups
+        if group.auroc and finding.auroc and group.value and group.auroc.high < finding.auroc.value
+    ]
+    if low and finding.auroc:
+        yield (
+            f"cases are told apart less well than over all (AUROC {number(finding.auroc.value)}) in {listed(low)}. "
+            "Part of the whole figure is that the groups differ."
+        )
+
+
+def _shortcuts(finding: FindingFigures, _: Evaluation) -> Iterator[str]:
+    for probe in finding.probes:
+        if probe.auroc.value >= SHORTCUT and probe.auroc.low > 0.5:
+            what = "what is known beside the image" if probe.kind == "metadata" else "the image's overall grey levels"
+            yield (
+                f"an AUROC of {number(probe.auroc.value)} is reached with {what} alone ({listed(probe.uses)}). The "
+                "model may use that instead of signs of disease, and would then fail where it means something else."
+            )
+
+
+def _few(finding: FindingFigures, _: Evaluation) -> Iterator[str]:
+    point = finding.operating_point
+    counts = {
+        "validation cases with it": finding.positives,
+        "validation cases without it": finding.cases - finding.positives,
+        "calibration cases with it": point.positives,
+        "calibration cases without it": point.negatives,
+    }
+    few = [f"{count} {what}" for what, count in counts.items() if count < FEW]
+    if few:
+        yield f"there are only {listed(few)}. The figures and the threshold are preliminary."
+
+
+def _calibration(finding: FindingFigures, _: Evaluation) -> Iterator[str]:
+    error, chance = finding.calibration_error, finding.calibration_error_by_chance
+    if error and chance and error.value > chance.high:
+        yield (
+            f"its probabilities are off by {error.value * 100:.1f} percentage points on average, more than chance "
+            f"explains (up to {chance.high * 100:.1f}). Trust the word, not the number."
+        )
+
+
+def _temperature(finding: FindingFigures, _: Evaluation) -> Iterator[str]:
+    if not TEMPERATURE[0] * 1.01 < finding.temperature < TEMPERATURE[1] * 0.99:
+        yield (
+            f"the temperature reached its limit ({finding.temperature:.2f}), so the calibration cases could not say "
+            "how sure the model should be."
+        )
+
+
+def _control(finding: FindingFigures, _: Evaluation) -> Iterator[str]:
+    if finding.control and finding.control.gain.low <= 0:
+        yield "these cases do not show that the pretrained base is better than random weights."
+
+
+_RULES: dict[str, Callable[[FindingFigures, Evaluation], Iterator[str]]] = {
+    "leakage": _leakage,
+    "not-measured": _not_measured,
+    "chance": _chance,
+    "below-target": _below_target,
+    "group": _groups,
+    "uneven": _uneven,
+    "shortcut": _shortcuts,
+    "few": _few,
+    "calibration": _calibration,
+    "temperature": _temperature,
+    "transfer": _control,
+}
+"""Code → rule on one finding, the most serious first."""
+
+
+def _cases(evaluation: Evaluation) -> Iterator[Caution]:
+    if evaluation.unit == "images":
+        yield Caution(
+            code="clusters",
+            text="Patients came with several images each. Figures count images; intervals count patients.",
+        )
+    if evaluation.unknown:
+        yield Caution(
+            code="unknown-groups",
+            text=f"The dataset does not say {listed(evaluation.unknown)}: whether the model serves these groups alike "
+            "is not known.",
+        )
+    for column, value in evaluation.uniform.items():
+        yield Caution(
+            code="uniform",
+            text=f"Every validation case has {column} {value!r}. Nothing is known about any other {column}.",
+        )
+    if evaluation.skipped:
+        rows = sum(kind.rows for kind in evaluation.skipped)
+        left = "1 row of the dataset was" if rows == 1 else f"{rows} rows of the dataset were"
+        yield Caution(code="skipped", text=f"{left} left out because of what the checks found.")
+
+
+def group_name(group: GroupFigures) -> str:
+    """Name a group for people, such as "sex F"."""
+    return f"{group.column} {group.value}" if group.value else f"{group.column} not stated"

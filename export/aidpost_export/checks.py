@@ -1,0 +1,133 @@
+"""The dataset's checks: pure rules over the rows and what reading their files gave."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aidpost_device.bundle.manifest import ImageInput
+from aidpost_export.ages import parse_age
+from aidpost_export.index import Index, Row
+from aidpost_export.issues import Issue, Kind, at
+from aidpost_export.labels import findings_of
+from aidpost_export.recipe import Recipe
+from aidpost_export.scans import Scans
+from aidpost_export.split import joined
+
+SPLITS = ("train", "val", "test")
+"""Words of the column `split`, the freest use first."""
+
+
+def check_row(row: Row, folder: Path, recipe: Recipe, *, with_split: bool) -> list[Issue]:
+    """Check what one row says, and that its file is there."""
+    issues = check_file(row, folder)
+    if row.surplus:
+        issues.append(at(row, Kind.COLUMNS, "it has more cells than the heading", "Quote texts that hold a comma."))
+    if not row.label:
+        issues.append(at(row, Kind.LABEL_MISSING, "the label is missing", "Write the label, or remove the row."))
+    else:
+        try:
+            findings_of(row.label, recipe)
+        except ValueError as error:
+            issues.append(at(row, Kind.LABEL_UNKNOWN, str(error), "Correct the label, or the recipe."))
+    if row.get("age") and parse_age(row.get("age")) is None:
+        fix = "Write completed years from 0 to 130, or DICOM's form (006M)."
+        issues.append(at(row, Kind.AGE, f"the age {row.get('age')!r} is not a number of years", fix))
+    if with_split and row.get("split") not in SPLITS:
+        fix = f"Write one of {', '.join(SPLITS)} in every row, or leave the column out."
+        issues.append(at(row, Kind.SPLIT, f"the split {row.get('split')!r} is unknown", fix))
+    return issues
+
+
+def check_file(row: Row, folder: Path) -> list[Issue]:
+    """Check that a row names a file inside the data folder, and that it is there."""
+    path = PurePosixPath(row.file)
+    if not row.file:
+        return [at(row, Kind.FILE_MISSING, "no file is named", "Write the file's path, or remove the row.")]
+    if path.is_absolute() or ".." in path.parts or "\0" in row.file:
+        fix = "Write the path relative to the data folder."
+        return [at(row, Kind.FILE_OUTSIDE, "the path leads out of the data folder", fix)]
+    if not (folder / path).is_file():
+        return [at(row, Kind.FILE_MISSING, "there is no such file", "Correct the path, or remove the row.")]
+    return []
+
+
+def check_scan(row: Row, scans: Scans, spec: ImageInput) -> list[Issue]:
+    """Check that a row's file was readable and is of a kind that the recipe accepts."""
+    if (refusal := scans.refused.get(row.file)) is not None:
+        message = f"the file cannot be read ({refusal.reason}): {refusal.message.rstrip('.')}"
+        return [at(row, Kind.UNREADABLE, message, refusal.hint)]
+    if row.file not in scans.read:
+        fix = "Let nobody write into the data folder while it is read."
+        return [at(row, Kind.FILE_MISSING, "the file was not there when the scans were read", fix)]
+    modality = (scans.read[row.file].header.modality or "").strip().upper()
+    view = row.get("view").upper()
+    issues = []
+    for stated, accepted, what in ((modality, spec.modalities, "modality"), (view, spec.views, "view")):
+        if stated and accepted and stated not in {name.upper() for name in accepted}:
+            message = f"its {what} is {stated}; the recipe reads {', '.join(accepted)}"
+            issues.append(at(row, Kind.NOT_ACCEPTED, message, "Remove the row, or choose the recipe for such scans."))
+    return issues
+
+
+def check_duplicates(rows: Sequence[Row], scans: Scans, recipe: Recipe) -> list[Issue]:
+    """Find files of the same content: the later ones, or all of them when their labels differ."""
+    same: dict[str, list[Row]] = {}
+    for row in rows:
+        same.setdefault(scans.read[row.file].sha256, []).append(row)
+    issues = []
+    for first, *others in same.values():
+        if others and len({findings_of(row.label, recipe) for row in (first, *others)}) > 1:
+            labels = ", ".join(f"{row.label!r} in row {row.number}" for row in (first, *others))
+            issues += [
+                at(row, Kind.CONFLICT, f"the same image has different labels: {labels}", "Keep the row that is right.")
+                for row in (first, *others)
+            ]
+        else:
+            message = f"the same image as row {first.number}, {first.file}"
+            issues += [at(row, Kind.DUPLICATE, message, "Remove one of the rows.") for row in others]
+    return issues
+
+
+def check_leaks(rows: Sequence[Row]) -> list[Issue]:
+    """Find patients in two splits: named are their rows in the freer split, so that the test stays whole."""
+    keys = joined([row.get("group") for row in rows], [row.get("patient") for row in rows])
+    strictest: dict[int, str] = {}
+    for key, row in zip(keys, rows, strict=True):
+        strictest[key] = max(strictest.get(key, SPLITS[0]), row.get("split"), key=SPLITS.index)
+    return [
+        at(
+            row,
+            Kind.LEAK,
+            f"patient {row.get('patient') or row.get('group')!r} is in {row.get('split')!r} and in {strictest[key]!r}",
+            "Give all scans of a patient (and of a `group`) the same split.",
+        )
+        for key, row in zip(keys, rows, strict=True)
+        if row.get("split") != strictest[key]
+    ]
+
+
+def check_classes(splits: Sequence[str], targets: NDArray[np.float32], recipe: Recipe) -> list[Issue]:
+    """Find training rows that lack a finding or its absence, and other splits of one class.  # targets: (N, K)"""
+    issues = []
+    for split in sorted(set(splits), key=SPLITS.index):
+        part = targets[np.array(splits) == split]
+        positives = part.sum(0)
+        lacking = [
+            f"no row {'with' if count == 0 else 'without'} {label!r}"
+            for label, count in zip(recipe.labels, positives, strict=True)
+            if count in (0, len(part))
+        ]
+        if lacking and (split == SPLITS[0] or len(lacking) == len(recipe.labels)):
+            message = f"the split {split!r} has a single class: {len(part)} rows, {' and '.join(lacking)}"
+            kind = Kind.SINGLE_CLASS if split == SPLITS[0] else Kind.SINGLE_CLASS_MEASURED
+            issues.append(Issue(kind, None, "", message, "Add labelled scans of what is lacking."))
+    return issues
+
+
+def has_splits(index: Index) -> bool:
+    """Whether the index says what each row is for."""
+    return any(row.get("split") for row in index.rows)

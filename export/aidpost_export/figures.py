@@ -1,0 +1,189 @@
+"""The figures of an evaluation as they stand in `evaluation.json`. None means: cannot be computed, or not shown."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from aidpost_device.bundle.manifest import Estimate, OperatingPoint
+from aidpost_export.cases import Role
+from aidpost_export.proportions import Confusion
+from aidpost_export.statistics import Interval, ReliabilityBin
+
+SCHEMA = 1
+"""Version of `evaluation.json`."""
+SMALLEST = 10
+"""Fewest positives (for sensitivity) and negatives (for specificity; both for AUROC) for which a group is shown.
+
+With fewer, an interval spans most of the scale and single people could be recognised.
+"""
+
+
+class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of every part of the evaluation."""
+
+
+class RoleCounts(Section, frozen=True, kw_only=True):
+    """The cases of one role."""
+
+    role: Role
+    cases: int
+    patients: int
+    positives: dict[str, int]
+    """Finding → cases with it."""
+    none: int
+    """Cases with none of the findings."""
+
+
+class Skipped(Section, frozen=True, kw_only=True):
+    """Rows of one kind that the dataset checks found."""
+
+    kind: str
+    rows: int
+    example: str
+    """The first of them, in words."""
+
+
+class GroupFigures(Section, frozen=True, kw_only=True):
+    """One finding within one group of people."""
+
+    column: str
+    """`sex`, `age`, `site`, `view` or another column of the recipe."""
+    value: str
+    """The group, such as `F` or `18-44`; empty where the dataset does not say."""
+    cases: int
+    positives: int
+    patients: int
+    auroc: Interval | None
+    sensitivity: Estimate | None
+    specificity: Estimate | None
+
+
+class Probe(Section, frozen=True, kw_only=True):
+    """How well something that is no sign of disease predicts the finding."""
+
+    kind: Literal["metadata", "intensity"]
+    """`metadata`: what is known of the person and the view; `intensity`: four statistics of the whole image."""
+    uses: tuple[str, ...]
+    """What it was given."""
+    auroc: Interval
+
+
+class ControlFigures(Section, frozen=True, kw_only=True):
+    """The network trained on the same cases from random weights."""
+
+    auroc: Interval
+    gain: Interval
+    """AUROC of the adapted network minus that of the control, on the same resamples."""
+
+
+class FindingFigures(Section, frozen=True, kw_only=True):
+    """One finding on the validation cases."""
+
+    label: str
+    name: str
+    """English display name."""
+    refers: bool
+    cases: int
+    positives: int
+    patients: int
+    temperature: float
+    operating_point: OperatingPoint
+    """Chosen on the calibration cases."""
+    auroc: Interval | None
+    confusion: Confusion
+    sensitivity: Estimate | None
+    specificity: Estimate | None
+    positive_predictive_value: Estimate | None
+    """At the recipe's prevalence."""
+    negative_predictive_value: Estimate | None
+    """At the recipe's prevalence."""
+    brier: Interval | None
+    calibration_error: Interval | None
+    calibration_error_by_chance: Interval | None
+    """What perfectly calibrated probabilities would show on as many cases."""
+    reliability: tuple[ReliabilityBin, ...]
+    groups: tuple[GroupFigures, ...]
+    control: ControlFigures | None
+    probes: tuple[Probe, ...]
+
+
+class ClassFigures(Section, frozen=True, kw_only=True):
+    """A task of which exactly one finding is true: the most probable one counts as the answer."""
+
+    accuracy: Estimate
+    macro_auroc: Interval | None
+    """Mean over the findings, each against the rest."""
+    matrix: tuple[tuple[int, ...], ...]
+    """Cases by truth (rows) and answer (columns), in the order of the findings."""
+
+
+class ReferralFigures(Section, frozen=True, kw_only=True):
+    """The case's word when there are several findings: referred if any referring finding reaches its threshold."""
+
+    confusion: Confusion
+    sensitivity: Estimate | None
+    specificity: Estimate | None
+
+
+class VariantFigures(Section, frozen=True, kw_only=True):
+    """One device graph of one target."""
+
+    target: str
+    name: str
+    precision: str
+    accepted: bool
+    reason: str
+    """Why it was refused; empty when accepted."""
+    auroc: dict[str, Interval | None]
+    """Finding → AUROC on the validation cases; empty where its outputs were not kept."""
+    change: dict[str, Interval | None]
+    """Finding → that AUROC minus the float graph's, on the same resamples."""
+    flips: float | None
+    """Share of verdicts on the calibration cases that differ from the float graph's."""
+    speed: float | None
+    """Float latency over this variant's; None where it was not timed here."""
+
+
+class Caution(Section, frozen=True, kw_only=True):
+    """Something a reader must know before trusting a figure."""
+
+    code: str
+    """Short and stable, for programs."""
+    text: str
+
+
+class Method(Section, frozen=True, kw_only=True):
+    """How the intervals were made."""
+
+    confidence: float = 0.95
+    resamples: int
+    seed: int
+    smallest_group: int = SMALLEST
+
+
+class Evaluation(Section, frozen=True, kw_only=True):
+    """What the adapted network can do and cannot, measured on the validation cases."""
+
+    schema: int = SCHEMA
+    recipe: str
+    title: str
+    task: Literal["binary", "multiclass", "multilabel"]
+    unit: Literal["people", "images"]
+    """What a case stands for: people, unless patients came with several images each."""
+    synthetic: bool
+    target_sensitivity: float
+    prevalence: float
+    counts: tuple[RoleCounts, ...]
+    skipped: tuple[Skipped, ...]
+    unknown: tuple[str, ...]
+    """Columns to report by that the dataset does not have or leaves empty."""
+    uniform: dict[str, str]
+    """Columns to report by in which all validation cases agree, with the value: nothing is known about others."""
+    findings: tuple[FindingFigures, ...]
+    classes: ClassFigures | None
+    referral: ReferralFigures | None
+    variants: tuple[VariantFigures, ...]
+    cautions: tuple[Caution, ...]
+    method: Method

@@ -1,0 +1,36 @@
+"""The loss that training lowers and that early stopping watches: cross-entropy, nats."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from aidpost_export.recipe import Activation
+
+
+def training_loss(logits: Tensor, targets: Tensor, activation: Activation, smoothing: float) -> Tensor:
+    """Cross-entropy with label smoothing, averaged over the batch.  # both (N, K)"""
+    if activation == "softmax":
+        return F.cross_entropy(logits, targets, label_smoothing=smoothing)
+    return F.binary_cross_entropy_with_logits(logits, targets * (1 - smoothing) + smoothing / 2)
+
+
+def case_losses(
+    logits: NDArray[np.floating], targets: NDArray[np.float32], activation: Activation
+) -> NDArray[np.float64]:
+    """Cross-entropy of each case, the mean over its findings.  # both (N, K) → (N,)"""
+    z, y = torch.from_numpy(logits).double(), torch.from_numpy(targets).double()
+    if activation == "softmax":
+        losses = F.cross_entropy(z, y, reduction="none")
+    else:
+        losses = F.binary_cross_entropy_with_logits(z, y, reduction="none").mean(1)
+    array: NDArray[np.float64] = losses.numpy()
+    return array
+
+
+def tuning_loss(logits: NDArray[np.floating], targets: NDArray[np.float32], activation: Activation) -> float:
+    """Cross-entropy averaged over the cases.  # both (N, K)"""
+    return float(case_losses(logits, targets, activation).mean())

@@ -1,0 +1,187 @@
+"""Measuring: temperature and thresholds from the calibration cases, figures from the validation cases only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aidpost_device.bundle.manifest import OperatingPoint
+from aidpost_export.calibrate import choose_threshold, fit_temperature, operating_point, probabilities
+from aidpost_export.cases import ROLES, Cases
+from aidpost_export.errors import CalibrationError
+from aidpost_export.figures import (
+    ClassFigures,
+    ControlFigures,
+    FindingFigures,
+    GroupFigures,
+    Probe,
+    ReferralFigures,
+    RoleCounts,
+)
+from aidpost_export.groups import group_figures, group_values
+from aidpost_export.proportions import confusion, predictive_values, rates, share
+from aidpost_export.recipe import Recipe
+from aidpost_export.resampling import (
+    SEED,
+    auroc_difference,
+    auroc_interval,
+    calibration_intervals,
+    macro_auroc_interval,
+)
+from aidpost_export.statistics import chance_calibration_error, reliability
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Calibrated outputs of one network on all cases, N cases and K findings."""
+
+    temperature: NDArray[np.float64]  # (K,)
+    probability: NDArray[np.float32]  # (N, K)
+    points: tuple[OperatingPoint, ...]  # K
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Everything one finding's figures are computed from."""
+
+    recipe: Recipe
+    cases: Cases
+    validation: NDArray[np.intp]
+    """Indices of the validation cases, V."""
+    scores: Scores
+    control: NDArray[np.float32] | None
+    """Probabilities of the control on all cases.  # (N, K)"""
+    probes: tuple[tuple[Probe, ...], ...]  # K
+
+    @property
+    def patients(self) -> NDArray[np.str_]:
+        """Patients of the validation cases.  # (V,)"""
+        return np.array(self.cases.patients)[self.validation]
+
+    def column(self, k: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Probabilities and targets of one finding on the validation cases.  # (V,), (V,)"""
+        return self.scores.probability[self.validation, k], self.cases.targets[self.validation, k]
+
+    def groups(self) -> dict[str, tuple[str, ...]]:
+        """The recipe's group columns on the validation cases; empty texts where the dataset lacks a column."""
+        nothing = ("",) * len(self.cases)
+        texts = {name: self.cases.columns.get(name, nothing) for name in self.recipe.groups}
+        return {name: group_values(name, [column[i] for i in self.validation]) for name, column in texts.items()}
+
+
+def calibrate(logits: NDArray[np.float32], cases: Cases, recipe: Recipe) -> Scores:
+    """Fit temperature and thresholds on the calibration cases. Raises `CalibrationError` naming the finding."""
+    rows = cases.where("calibration")
+    if rows.size == 0:
+        raise CalibrationError("The run has no calibration cases.", "Adapt again with more labelled cases.")
+    patients = np.array(cases.patients)[rows]
+    targets = cases.targets[rows]
+    temperature = fit_temperature(logits[rows], targets, recipe.activation)
+    probability = probabilities(logits, temperature, recipe.activation)
+    points = []
+    for k, label in enumerate(recipe.labels):
+        p, y = probability[rows, k], targets[:, k]
+        try:
+            threshold = choose_threshold(p, y, recipe.target_sensitivity)
+            points.append(operating_point(p, y, threshold, recipe.target_sensitivity, patients))
+        except CalibrationError as error:
+            raise CalibrationError(f"{label}: {error}", error.hint) from error
+    return Scores(temperature, probability, tuple(points))
+
+
+def finding_figures(measured: Measured, k: int) -> FindingFigures:
+    """Measure one finding on the validation cases."""
+    p, y = measured.column(k)
+    finding, patients, point = measured.recipe.finding[k], measured.patients, measured.scores.points[k]
+    sensitivity, specificity = rates(p, y, point.threshold, patients)
+    worth = predictive_values(sensitivity, specificity, measured.recipe.prevalence)
+    calibration = calibration_intervals(p, y, patients)
+    return FindingFigures(
+        label=finding.label,
+        name=finding.names["en"],
+        refers=finding.refers,
+        cases=y.size,
+        positives=int(y.sum()),
+        patients=len(np.unique(patients)),
+        temperature=float(measured.scores.temperature[k]),
+        operating_point=point,
+        auroc=auroc_interval(p, y, patients),
+        confusion=confusion(p, y, point.threshold),
+        sensitivity=sensitivity,
+        specificity=specificity,
+        positive_predictive_value=worth.positive,
+        negative_predictive_value=worth.negative,
+        brier=calibration[0] if calibration else None,
+        calibration_error=calibration[1] if calibration else None,
+        calibration_error_by_chance=chance_calibration_error(p, seed=SEED),
+        reliability=reliability(p, y),
+        groups=_groups(measured, k),
+        control=_control_figures(measured, k),
+        probes=measured.probes[k],
+    )
+
+
+def _groups(measured: Measured, k: int) -> tuple[GroupFigures, ...]:
+    p, y = measured.column(k)
+    threshold = measured.scores.points[k].threshold
+    found: list[GroupFigures] = []
+    for column, values in measured.groups().items():
+        if len({*values}) > 1:
+            found.extend(group_figures(column, values, p, y, threshold, measured.patients))
+    return tuple(found)
+
+
+def _control_figures(measured: Measured, k: int) -> ControlFigures | None:
+    if measured.control is None:
+        return None
+    p, y = measured.column(k)
+    other, patients = measured.control[measured.validation, k], measured.patients
+    area, gain = auroc_interval(other, y, patients), auroc_difference(p, other, y, patients)
+    return ControlFigures(auroc=area, gain=gain) if area and gain else None
+
+
+def role_counts(cases: Cases) -> tuple[RoleCounts, ...]:
+    """Count the cases of each role that has some."""
+    found = []
+    for role in ROLES:
+        rows = cases.where(role)
+        if rows.size:
+            targets = cases.targets[rows]
+            found.append(
+                RoleCounts(
+                    role=role,
+                    cases=rows.size,
+                    patients=len({cases.patients[i] for i in rows}),
+                    positives={label: int(targets[:, k].sum()) for k, label in enumerate(cases.labels)},
+                    none=int((targets.sum(axis=1) == 0).sum()),
+                )
+            )
+    return tuple(found)
+
+
+def class_figures(measured: Measured) -> ClassFigures | None:
+    """Count the most probable finding as the answer; None without cases."""
+    p, y = measured.scores.probability[measured.validation], measured.cases.targets[measured.validation]
+    truth, answer, classes = y.argmax(axis=1), p.argmax(axis=1), y.shape[1]
+    accuracy = share(truth == answer, measured.patients)
+    if accuracy is None:
+        return None
+    matrix = np.bincount(truth * classes + answer, minlength=classes * classes).reshape(classes, classes)
+    return ClassFigures(
+        accuracy=accuracy,
+        macro_auroc=macro_auroc_interval(p, y, measured.patients),
+        matrix=tuple(tuple(int(count) for count in row) for row in matrix),
+    )
+
+
+def referral_figures(measured: Measured) -> ReferralFigures:
+    """Measure the case's word: any referring finding refers it; the truth is any referring finding."""
+    refers = np.array([finding.refers for finding in measured.recipe.finding])
+    thresholds = np.array([point.threshold for point in measured.scores.points])
+    p, y = measured.scores.probability[measured.validation], measured.cases.targets[measured.validation]
+    referred = ((p >= thresholds) & refers).any(axis=1).astype(np.float64)
+    truth = (y[:, refers] > 0).any(axis=1).astype(np.float64)
+    sensitivity, specificity = rates(referred, truth, 0.5, measured.patients)
+    return ReferralFigures(confusion=confusion(referred, truth, 0.5), sensitivity=sensitivity, specificity=specificity)

@@ -1,0 +1,51 @@
+"""The evaluation on a terminal: one row per finding, and what to know before trusting it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from aidpost_device.bundle.manifest import Estimate
+from aidpost_export.figures import Evaluation
+from aidpost_export.sentences import number, percent
+from aidpost_export.statistics import Interval
+
+
+def print_summary(evaluation: Evaluation, console: Console | None = None) -> None:
+    """Print the figures of the validation cases, each above its 95 % interval."""
+    out = console or Console()
+    table = Table(
+        title=f"{evaluation.title}, on the validation cases",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
+    controlled = any(finding.control for finding in evaluation.findings)
+    heads = ["AUROC", "sensitivity", "specificity", f"PPV at {percent(evaluation.prevalence)}"]
+    table.add_column("finding", overflow="fold", min_width=9)
+    for head in [*heads, "from scratch"] if controlled else heads:
+        table.add_column(head, justify="right", min_width=9)
+    for finding in evaluation.findings:
+        cells = [
+            _two_lines(finding.auroc, number),
+            _two_lines(finding.sensitivity, percent),
+            _two_lines(finding.specificity, percent),
+            _two_lines(finding.positive_predictive_value, percent),
+        ]
+        if controlled:
+            cells.append(_two_lines(finding.control.auroc if finding.control else None, number))
+        table.add_row(Text(f"{finding.name}\n{finding.positives} of {finding.cases}"), *map(Text, cells))
+    out.print(table)
+    for caution in evaluation.cautions:
+        out.print(Padding(Text(f"! {caution.text}"), (0, 0, 0, 1)), style="yellow")
+
+
+def _two_lines(figure: Interval | Estimate | None, write: Callable[[float], str]) -> str:
+    """A figure with its interval below."""
+    return f"{write(figure.value)}\n{write(figure.low)}\N{EN DASH}{write(figure.high)}" if figure else "\N{EN DASH}"

@@ -1,0 +1,123 @@
+"""Screening end to end, as a fraction of the machine's own limit and as a multiple of the naive loop."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tests.bench.films import SYNTAXES, write_films
+from tests.bench.workshop import WORKSHOP, adapted, aidpost, data_folder, installed, machine, table
+
+COUNTS = {"uncompressed": 600, "JPEG lossless": 240, "JPEG 2000": 240}
+SAMPLE = 24
+"""Files for the limit and for the naive loop."""
+ROUNDS = 3
+WANTED = {"uncompressed": 6, "JPEG lossless": 4, "JPEG 2000": 8}
+
+
+def main() -> None:
+    """Print the table, one row per transfer syntax: medians of interleaved rounds."""
+    data = data_folder()
+    run = adapted("throughput", "cxr-pneumonia", data / "cxr_nih", data / "base" / "mobilenet_v2_1.0_224", "--limit", "200")
+    home = installed(run)
+    originals = sorted((data / "cxr_nih" / "originals").glob("*.png"))
+    print(f"{machine()}; files of 2000x2500 pixels, 16 bits allocated, 12 stored\n")
+    rows = []
+    for syntax, count in COUNTS.items():
+        films = write_films(WORKSHOP / "films" / syntax.replace(" ", "-"), syntax, originals, count)
+        limits, naives, screenings = [], [], []
+        for _ in range(ROUNDS):
+            limits.append(limit(films[:SAMPLE], home))
+            naives.append(naive(films[:SAMPLE], home))
+            screenings.append(screening(films, home))
+        fraction = statistics.median(bound / real for bound, real in zip(limits, screenings, strict=True))
+        multiple = statistics.median(slow / real for slow, real in zip(naives, screenings, strict=True))
+        figures = [f"{statistics.median(values) * 1000:.1f}" for values in (naives, limits, screenings)]
+        rows.append((syntax, count, *figures, f"{fraction:.2f} (≥ 0.85)", f"{multiple:.1f} (≥ {WANTED[syntax]})"))
+        shutil.rmtree(films[0].parent)
+    table(
+        ["transfer syntax", "files", "naive, ms a file", "limit, ms a file", "screen, ms a file", "of limit", "of naive"],
+        rows,
+    )
+
+
+def screening(films: list[Path], home: Path) -> float:
+    """Seconds a file of the whole command, start-up and reports included, into a fresh home and folder."""
+    fresh, out = WORKSHOP / "fresh-home", WORKSHOP / "fresh-out"
+    shutil.rmtree(fresh, ignore_errors=True)
+    shutil.rmtree(out, ignore_errors=True)
+    shutil.copytree(home, fresh, ignore=shutil.ignore_patterns("*.sqlite*", "*.db*"))
+    begun = time.perf_counter()
+    aidpost("device", "screen", films[0].parent, "--out", out, home=fresh)
+    return (time.perf_counter() - begun) / len(films)
+
+
+def limit(films: list[Path], home: Path) -> float:
+    """Processor seconds a file of read, hash, decode, prepare and infer in one process, over the cores."""
+    from aidpost_device.prepare import prepare_bytes
+
+    run, spec = _engine(home)
+
+    def one(path: Path) -> None:
+        content = path.read_bytes()
+        hashlib.sha256(content).hexdigest()
+        run(prepare_bytes(path.name, content, spec).pixels[None])
+
+    one(films[0])
+    begun = time.process_time()
+    for path in films:
+        one(path)
+    return (time.process_time() - begun) / len(films) / (os.cpu_count() or 1)
+
+
+def naive(films: list[Path], home: Path) -> float:
+    """Wall seconds a file of the loop one would write first: full decode, full window, resize, one session."""
+    import onnxruntime
+    from pydicom import dcmread
+    from pydicom.pixels import apply_voi_lut
+
+    bundle, variant, spec = _bundle(home)
+    session = onnxruntime.InferenceSession(bundle.members[variant.file], providers=["CPUExecutionProvider"])
+
+    def one(path: Path) -> None:
+        hashlib.sha256(path.read_bytes()).hexdigest()
+        dataset = dcmread(path)
+        grey = apply_voi_lut(dataset.pixel_array, dataset).astype(np.float32)
+        grey = (grey - grey.min()) / max(float(np.ptp(grey)), 1.0) * 255
+        small = Image.fromarray(grey.astype(np.uint8)).resize((spec.size, spec.size), Image.Resampling.BILINEAR)
+        session.run(None, {"pixels": np.asarray(small)[None, :, :, None]})
+
+    one(films[0])
+    begun = time.perf_counter()
+    for path in films:
+        one(path)
+    return (time.perf_counter() - begun) / len(films)
+
+
+def _bundle(home: Path):
+    from aidpost_device.bundle.install import active_bundle
+    from aidpost_device.engine import host_target
+    from aidpost_device.home import Home
+
+    bundle = active_bundle(Home.at(home), None)
+    name = bundle.manifest.targets[host_target()][0]
+    variant = next(variant for variant in bundle.manifest.variants if variant.name == name)
+    return bundle, variant, bundle.manifest.input
+
+
+def _engine(home: Path) -> tuple[Callable[[np.ndarray], object], object]:
+    from aidpost_device.engine import Engine
+
+    bundle, variant, spec = _bundle(home)
+    return Engine.load(bundle, variant.name, threads=1).run, spec
+
+
+if set(COUNTS) != set(SYNTAXES):
+    raise SystemExit("every transfer syntax needs a count")
