@@ -40,7 +40,7 @@ class RunRecord(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     dataset_sha256: str
     """Digest over the rows and the files' digests."""
     base: str
-    """Name of the base folder, "random" for none."""
+    """Name of the base folder, "random" and an architecture for none."""
     base_sha256: str | None
     base_licence: str
     seed: int

@@ -69,7 +69,7 @@ def test_the_run_folder_holds_what_the_next_steps_read(adapted: RunFolder) -> No
 def test_the_control_learns_the_same_cases_from_random_weights(adapted: RunFolder) -> None:
     control = adapted.control()
     assert control is not None
-    assert control.record().base == "random"
+    assert control.record().base == "random mobilenet_v2"
     assert control.cases().sha256 == adapted.cases().sha256
     assert not np.array_equal(control.logits(), adapted.logits())
 
@@ -133,6 +133,11 @@ def test_a_folder_of_other_inputs_is_refused_and_left_alone(workshop: Path, adap
         run(workshop, "adapted", seed=9)
     assert "--run" in refused.value.hint
     assert {path.name: path.stat().st_mtime_ns for path in adapted.path.iterdir()} == before
+
+
+def test_a_folder_begun_with_another_architecture_is_refused(workshop: Path) -> None:
+    with pytest.raises(RunError, match="base"):
+        run(workshop, "base", data="large", base=None, architecture="resnet-18")
 
 
 def test_a_limit_counts_every_label_used(workshop: Path) -> None:
