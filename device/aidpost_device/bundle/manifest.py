@@ -275,7 +275,7 @@ class Provenance(Section, frozen=True, kw_only=True):
     recipe: Slug
     recipe_sha256: Sha256
     base: str
-    """Name of the pretrained base, "random" for none."""
+    """Name of the pretrained base, "random" and an architecture for none."""
     base_sha256: Sha256 | None
     base_licence: str
     dataset: str

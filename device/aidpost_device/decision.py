@@ -1,0 +1,206 @@
+"""The decision: probabilities, quality and what the header says, to one word with its reasons.
+
+Everything here is pure. The words never say what a person has: REFER, CLEAR, REPEAT and UNSURE say what to do next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from math import floor
+
+from aidpost_device.bundle.manifest import Finding, FindingNumbers, ImageInput, Manifest
+from aidpost_device.errors import BundleError, EngineError
+
+RULES = 1
+"""Version of the rules below. It is part of what a reading is keyed by: other rules, other readings."""
+
+BLANK_CONTRAST = 8
+"""Prepared scans with fewer grey levels than this between dark and bright are blank."""
+
+
+class Word(StrEnum):
+    """What to do next. REJECTED is said of files only: there was nothing to read."""
+
+    REFER = "REFER"
+    UNSURE = "UNSURE"
+    REPEAT = "REPEAT"
+    CLEAR = "CLEAR"
+    REJECTED = "REJECTED"
+
+
+class Reason(StrEnum):
+    """Why a word was given. The codes are stable; `text` and `hint` are for people."""
+
+    BLANK = "blank"
+    VIEW_NOT_ACCEPTED = "view-not-accepted"
+    AGE_OUTSIDE = "age-outside"
+    BETWEEN_LIMITS = "between-limits"
+    AGE_UNKNOWN = "age-unknown"
+    OTHER_SCAN = "other-scan"
+    MODALITY_NOT_ACCEPTED = "modality-not-accepted"
+
+    @property
+    def text(self) -> str:
+        """What was found, in plain English."""
+        return _TEXTS[self][0]
+
+    @property
+    def hint(self) -> str:
+        """What the person can do now."""
+        return _TEXTS[self][1]
+
+
+_TEXTS: dict[Reason, tuple[str, str]] = {
+    Reason.BLANK: (
+        "The image shows next to no contrast.",
+        "Check the exposure and take the scan again.",
+    ),
+    Reason.VIEW_NOT_ACCEPTED: (
+        "The view is not one that this model reads.",
+        "Take the scan again in a view that the model accepts.",
+    ),
+    Reason.AGE_OUTSIDE: (
+        "The person's age lies outside the ages that the model was proved for.",
+        "A person must read this scan.",
+    ),
+    Reason.BETWEEN_LIMITS: (
+        "The probability lies where the model cannot tell.",
+        "A person must read this scan.",
+    ),
+    Reason.AGE_UNKNOWN: (
+        "The header states no age, and the model was proved for certain ages only.",
+        "Check that the person's age lies within the limits in the model card.",
+    ),
+    Reason.OTHER_SCAN: (
+        "Another scan of this study, read in an earlier run, decides.",
+        "Look the study up in the earlier report.",
+    ),
+    Reason.MODALITY_NOT_ACCEPTED: (
+        "The file is not from a kind of machine that this model reads.",
+        "Choose the bundle made for this modality, or leave such files out.",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of one scan besides the model's outputs."""
+
+    contrast: int
+    """Grey levels between dark and bright in the prepared image, in [0, 255]."""
+    age: float | None = None
+    """Years; None where the header states none."""
+    view: str = ""
+    """DICOM View Position (0018,5101); empty where the header states none."""
+    modality: str = ""
+    """DICOM Modality (0008,0060); empty where there is no header."""
+
+
+@dataclass(frozen=True)
+class FindingDecision:
+    """The decision on one finding of one scan."""
+
+    label: str
+    probability: float
+    """Calibrated probability, in [0, 1]."""
+    threshold: float
+    """The operating point it was held against, in [0, 1]."""
+    word: Word
+    reasons: tuple[Reason, ...] = ()
+
+
+def require_applicable(manifest: Manifest) -> ImageInput:
+    """Return the bundle's image input; raise `BundleError` where the bundle asks for what these rules cannot do.
+
+    A rule that the bundle's author relied upon is never left out in silence.
+    """
+    if not isinstance(manifest.input, ImageInput):
+        raise BundleError(
+            f"The bundle {manifest.name} reads tables of records, not scans.", "Choose a bundle for scans."
+        )
+    unknown = [f"the quality measure {check.measure!r}" for check in manifest.quality]
+    unknown += [
+        f"the distance limit of {label!r}"
+        for variant in manifest.variants
+        for label, numbers in variant.findings.items()
+        if numbers.distance is not None
+    ]
+    if unknown:
+        raise BundleError(
+            f"The bundle {manifest.name} relies on {unknown[0]}, which this program cannot apply.",
+            "Update the program on this box, or install a bundle that was made for this version.",
+        )
+    return manifest.input
+
+
+def reject(facts: Facts, accepted: ImageInput) -> Reason | None:
+    """Say why a file is no scan for this bundle, or None. A file without a modality passes."""
+    if _refused(facts.modality, accepted.modalities):
+        return Reason.MODALITY_NOT_ACCEPTED
+    return None
+
+
+def decide_finding(
+    finding: Finding, numbers: FindingNumbers, probability: float, facts: Facts, accepted: ImageInput
+) -> FindingDecision:
+    """Decide one finding of one scan. Raises `EngineError` for what is no probability.
+
+    A scan that cannot be used is REPEAT; one that the model was not proved for, or cannot tell, is UNSURE; otherwise
+    the operating point decides. An unknown age does not change the word, because most stored scans state none; it is
+    stated as a reason for the person who reads the report.
+    """
+    if not 0.0 <= probability <= 1.0:
+        raise EngineError(
+            f"The model gave {probability} for {finding.label!r}, which is no probability.",
+            "Do not use this bundle; ask for a corrected one.",
+        )
+    repeat = [
+        reason
+        for reason, applies in (
+            (Reason.BLANK, facts.contrast < BLANK_CONTRAST),
+            (Reason.VIEW_NOT_ACCEPTED, _refused(facts.view, accepted.views)),
+        )
+        if applies
+    ]
+    abstention = numbers.abstention
+    unsure = [
+        reason
+        for reason, applies in (
+            (Reason.AGE_OUTSIDE, _age_outside(finding, facts)),
+            (Reason.BETWEEN_LIMITS, abstention is not None and abstention.low < probability < abstention.high),
+        )
+        if applies
+    ]
+    noted = [Reason.AGE_UNKNOWN] if finding.age is not None and facts.age is None else []
+    threshold = numbers.operating_point.threshold
+    if repeat:
+        word = Word.REPEAT
+    elif unsure:
+        word = Word.UNSURE
+    else:
+        word = Word.REFER if finding.refers and probability >= threshold else Word.CLEAR
+    return FindingDecision(finding.label, probability, threshold, word, (*repeat, *unsure, *noted))
+
+
+def decide_study(words: Iterable[Word]) -> Word:
+    """Decide a study from the words of all findings of all its scans: REPEAT, else REFER, else UNSURE, else CLEAR."""
+    given = set(words)
+    for word in (Word.REPEAT, Word.REFER, Word.UNSURE):
+        if word in given:
+            return word
+    if given != {Word.CLEAR}:
+        raise ValueError(f"a study is decided from the words of findings, not from {sorted(given)}")
+    return Word.CLEAR
+
+
+def _refused(stated: str, accepted: tuple[str, ...]) -> bool:
+    stated = stated.strip().upper()
+    return bool(stated and accepted) and stated not in {name.upper() for name in accepted}
+
+
+def _age_outside(finding: Finding, facts: Facts) -> bool:
+    if finding.age is None or facts.age is None:
+        return False
+    return not finding.age.low <= floor(facts.age) <= finding.age.high

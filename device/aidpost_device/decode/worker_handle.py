@@ -1,0 +1,112 @@
+"""The pool's end of one worker: its pipes and what it has been given."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from collections import deque
+from dataclasses import dataclass
+
+import msgspec
+
+from aidpost_device.decode.fork_server import ForkServer
+from aidpost_device.decode.protocol import Done, Inbox, Job, Ready, Refused, parse_reply, send
+from aidpost_device.decode.result import RejectedScan
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One file's way through the pool."""
+
+    path: str
+    job: Job
+    verdict: RejectedScan | None = None
+    """Set once the file has spoiled a worker: another one only hashes it."""
+
+
+Answer = tuple[Task, Done | Refused]
+
+
+class WorkerLostError(Exception):
+    """A worker has died, or sends what no sound worker would. Never leaves the pool."""
+
+    def __init__(self, answered: list[Answer]) -> None:
+        super().__init__()
+        self.answered = answered
+        """What it answered before."""
+
+
+class WorkerHandle:
+    """A forked worker. Tasks are answered in the order in which they were given."""
+
+    def __init__(self, server: ForkServer, settings: bytes, pixel_bytes: int, largest_reply: int) -> None:
+        """Fork a worker. Two replies fit into its pipe, so that it can go on while the caller works."""
+        self._server = server
+        self._pixel_bytes = pixel_bytes
+        job_read, self._requests = os.pipe()
+        reply_read, reply_write = os.pipe()
+        try:
+            with contextlib.suppress(OSError):  # without room in the pipe a worker waits more often; nothing is lost
+                fcntl.fcntl(reply_write, fcntl.F_SETPIPE_SZ, 2 * largest_reply)
+            self._pid = server.fork(settings, job_read, reply_write)
+        except BaseException:
+            os.close(self._requests)
+            os.close(reply_read)
+            raise
+        finally:
+            os.close(job_read)
+            os.close(reply_write)
+        os.set_blocking(reply_read, False)
+        self._inbox = Inbox(reply_read, largest_reply)
+        self.tasks: deque[Task] = deque()
+        self.ready = False
+        """Whether it has set its limits."""
+        self.lost = False
+        """Whether it has been seen dead; the task that it was working on is still to be judged."""
+        self.started = 0.0
+        """When the first of its tasks began, as far as can be told from here; monotonic seconds."""
+
+    @property
+    def replies(self) -> int:
+        """Handle that is readable when there is a reply, or when the worker is gone."""
+        return self._inbox.handle
+
+    def give(self, task: Task) -> None:
+        """Queue a task. Raises `WorkerLostError` when the worker was dead before."""
+        try:
+            send(self._requests, task.job)
+        except BrokenPipeError as error:
+            self.lost = True
+            raise WorkerLostError([]) from error
+        if not self.tasks:
+            self.started = time.monotonic()
+        self.tasks.append(task)
+
+    def receive(self) -> list[Answer]:
+        """Return the tasks now answered. Raises `WorkerLostError`."""
+        answered: list[Answer] = []
+        try:
+            for message in self._inbox.receive():
+                reply = parse_reply(message)
+                if isinstance(reply, Ready):
+                    self.ready = True
+                    continue
+                if not self.tasks or (isinstance(reply, Done) and len(reply.pixels) != self._pixel_bytes):
+                    raise WorkerLostError(answered)
+                answered.append((self.tasks.popleft(), reply))
+                self.started = time.monotonic()
+        except (EOFError, ValueError, msgspec.DecodeError) as error:
+            raise WorkerLostError(answered) from error
+        return answered
+
+    def close(self) -> None:
+        """Close the pipes, at which an idle worker ends."""
+        os.close(self._requests)
+        os.close(self._inbox.handle)
+
+    def bury(self) -> int | None:
+        """Kill the worker if it lives. Returns its wait status, None when it could not be killed yet."""
+        self.close()
+        return self._server.reap(self._pid)

@@ -1,0 +1,1 @@
+"""Batch screening: files in, readings in the store, reports in a folder."""

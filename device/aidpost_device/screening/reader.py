@@ -1,0 +1,127 @@
+"""Reading one prepared scan: the engine's outputs, the decision, and a picture for the report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aidpost_device.bundle.manifest import Manifest
+from aidpost_device.decision import Facts, FindingDecision, Word, decide_finding, decide_study, reject
+from aidpost_device.decode.image import Header
+from aidpost_device.decode.pool import PreparedScan
+from aidpost_device.engine import Engine, Prediction
+from aidpost_device.errors import EngineError
+from aidpost_device.quality import measure
+from aidpost_device.report.picture import Picture, take
+from aidpost_device.report.rank import Rank, leading, rank
+from aidpost_device.store.records import Model, Person, Reading, Rejection, Scan
+
+ENGINE_FAILED = "engine-failed"
+"""Reason of a rejection: the model gave nothing that can be used for this scan."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a picture of a scan needs besides its pixels."""
+
+    lead: FindingDecision
+    """The finding it is shown for."""
+    rank: Rank
+    """Its place in a report, alone."""
+    maps: NDArray[np.float32]  # (K, h, w) float32, logit scale
+
+
+@dataclass(frozen=True)
+class Read:
+    """What became of one scan."""
+
+    outcome: Reading | Rejection
+    shown: Shown | None = None
+    """None for a rejection."""
+
+
+class Reader:
+    """Reads prepared scans with one engine. Nothing here waits, writes or keeps."""
+
+    def __init__(self, engine: Engine, manifest: Manifest) -> None:
+        self._engine = engine
+        self._findings = manifest.findings
+        self._mapped = manifest.outputs.map != "none"
+        self.referring = frozenset(finding.label for finding in manifest.findings if finding.refers)
+        """Labels of the findings that refer."""
+        self.variant = engine.variant.name
+        """The variant that reads."""
+        self._model = Model(manifest.name, manifest.version, engine.variant.name, engine.model_sha256)
+
+    def read(self, scan: PreparedScan) -> Read:
+        """Score and decide one scan; a scan that the bundle is not for, or that breaks the model, is rejected."""
+        started = perf_counter()
+        header = scan.header
+        facts = Facts(
+            contrast=measure(scan.pixels).contrast,
+            age=header.age,
+            view=header.view or "",
+            modality=header.modality or "",
+        )
+        refusal = reject(facts, self._engine.spec)
+        if refusal is not None:
+            message = (
+                f"{refusal.text} It is {facts.modality}; the model reads {', '.join(self._engine.spec.modalities)}."
+            )
+            return Read(_rejection(scan, refusal, message, refusal.hint))
+        try:
+            prediction = self._engine.run(scan.pixels[None])  # (1, H, W, C)
+            decisions = self._decide(prediction.probability[0], facts)
+        except EngineError as error:
+            return Read(_rejection(scan, ENGINE_FAILED, str(error), error.hint))
+        milliseconds = scan.milliseconds + 1000 * (perf_counter() - started)
+        reading = Reading(_scan(scan, header), self._model, scan.decoder, milliseconds, decisions)
+        return Read(reading, self._shown(decisions, prediction))
+
+    def picture(self, pixels: NDArray[np.uint8], shown: Shown) -> Picture:  # (H, W, C) uint8
+        """Make the picture of a scan. One to be repeated gets no map: what the model saw in it means nothing."""
+        if not self._mapped or shown.lead.word is Word.REPEAT:
+            return take(pixels, shown.lead.label, None)
+        labels = [finding.label for finding in self._findings]
+        return take(pixels, shown.lead.label, shown.maps[labels.index(shown.lead.label)])
+
+    def look_again(self, pixels: NDArray[np.uint8], decisions: tuple[FindingDecision, ...]) -> Picture:  # (H, W, C)
+        """Make the picture of a scan that was read earlier; its decisions stand as they were recorded."""
+        return self.picture(pixels, self._shown(decisions, self._engine.run(pixels[None])))
+
+    def _shown(self, decisions: tuple[FindingDecision, ...], prediction: Prediction) -> Shown:
+        lead = leading(decisions, self.referring)
+        word = decide_study(found.word for found in decisions)
+        return Shown(lead, rank(word, lead), prediction.map[0])
+
+    def _decide(self, probabilities: Iterable[float], facts: Facts) -> tuple[FindingDecision, ...]:
+        numbers, accepted = self._engine.variant.findings, self._engine.spec
+        return tuple(
+            decide_finding(finding, numbers[finding.label], float(probability), facts, accepted)
+            for finding, probability in zip(self._findings, probabilities, strict=True)
+        )
+
+
+def _scan(scan: PreparedScan, header: Header) -> Scan:
+    return Scan(
+        sha256=scan.sha256,
+        size_bytes=scan.size_bytes,
+        person=Person(
+            local_id=header.patient_id or "", name=header.patient_name or "", birth_date=header.birth_date or ""
+        ),
+        study_uid=header.study_uid or "",
+        sop_uid=header.sop_uid or "",
+        modality=header.modality or "",
+        view=header.view or "",
+        body_part=header.body_part or "",
+        age_years=header.age,
+        sex=header.sex,
+    )
+
+
+def _rejection(scan: PreparedScan, reason: str, message: str, hint: str) -> Rejection:
+    return Rejection(reason, message, hint, scan.milliseconds, scan.sha256)

@@ -1,0 +1,161 @@
+"""Batch screening: pool workers read, decode and prepare; this process runs the engine, decides and records.
+
+Killed at any instant and started again, it goes on: a file is done when its row is in the store, and the reports are
+written from the store at the end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from aidpost_device.bundle.admit import expiry_alarm
+from aidpost_device.bundle.verify import VerifiedBundle
+from aidpost_device.clock import today
+from aidpost_device.decision import BLANK_CONTRAST, RULES, require_applicable
+from aidpost_device.decode.fork_server import ForkServer
+from aidpost_device.decode.pool import DecodePool, PreparedScan, RejectedScan
+from aidpost_device.home import Home
+from aidpost_device.screening import outputs
+from aidpost_device.screening.gallery import Gallery, collect_pictures
+from aidpost_device.screening.recorder import Recorder
+from aidpost_device.screening.resume import Offer, remaining
+from aidpost_device.screening.source import absolute, list_files
+from aidpost_device.store.records import Item, Known, ReadingKey, Rejection, Stamp
+from aidpost_device.store.store import Store
+
+if TYPE_CHECKING:
+    from aidpost_device.report.digest import Digest
+    from aidpost_device.report.picture import Picture
+    from aidpost_device.screening.reader import Reader
+
+Progress = Callable[[int, int], None]
+"""Called with the files done and the files found."""
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """What a decision depends on besides the bundle. Readings are keyed by its digest."""
+
+    rules: int = RULES
+    blank_contrast: int = BLANK_CONTRAST
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the settings."""
+        return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a screening came to."""
+
+    digest: Digest
+    variant: str
+    """The variant of the bundle that was run."""
+    files: int
+    """Files found."""
+    read: int
+    """Files read or rejected in this run."""
+    before: int
+    """Files that were done before."""
+    seconds: float
+    complete: bool
+    """False when it was stopped before all files were read."""
+
+
+def screen(
+    home: Home,
+    bundle: VerifiedBundle,
+    paths: Sequence[Path],
+    out: Path,
+    *,
+    listed: Sequence[Path] = (),
+    workers: int | None = None,
+    prefer: str | None = None,
+    progress: Progress | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    server: ForkServer | None = None,
+) -> Outcome:
+    """Screen files and folders into `out`, going on where an earlier run of the same was cut.
+
+    `listed` paths may be missing; `prefer` is the variant to try first; `stop` is asked before each file is begun;
+    `server` is the decode workers' parent, where it was started early.
+    Raises an `AidpostError`; what was read until then is kept.
+    """
+    started = monotonic()
+    spec = require_applicable(bundle.manifest)
+    listing = list_files(paths, listed, skip=(out, home.path))
+    key = ReadingKey(bundle.sha256, Settings().sha256)
+    workers = max(1, min(workers or os.cpu_count() or 1, len(listing.files)))
+    with (
+        outputs.output_folder(out),
+        DecodePool(workers, spec, server=server) as pool,
+        Store(home.store_file) as store,
+    ):
+        screening = store.begin(absolute(out), listing.sha256, key)
+        todo = remaining(store, screening, listing)
+        reader = _open_reader(bundle, pool, prefer)
+        offer, gallery, before = Offer(todo, stop), Gallery(), len(listing.files) - len(todo)
+        read = 0
+        for read in _read(pool.results(offer), reader, Recorder(store, screening), gallery):
+            if progress:
+                progress(before + read, len(listing.files))
+        digest = outputs.write_tables(out, store.rows(screening), bundle.manifest)
+        pictures = collect_pictures(digest, gallery, pool, reader)
+        outcome = Outcome(digest, reader.variant, len(listing), read, before, monotonic() - started, not offer.stopped)
+        outputs.write_page(out, _page(bundle, outcome, pictures))
+        if outcome.complete:
+            store.finish(screening)
+            outputs.mark_complete(out)
+    return outcome
+
+
+def _open_reader(bundle: VerifiedBundle, pool: DecodePool, prefer: str | None) -> Reader:
+    # Imported only now, so that the runtime is loaded here while the workers load their decoders.
+    from aidpost_device.engine import host_target
+    from aidpost_device.golden import open_engine
+    from aidpost_device.screening.reader import Reader
+
+    return Reader(open_engine(bundle, host_target(), pool.prepare, prefer=prefer), bundle.manifest)
+
+
+def _read(
+    scans: Iterable[PreparedScan | RejectedScan], reader: Reader, recorder: Recorder, gallery: Gallery
+) -> Iterator[int]:
+    """Read and record scans as they come; yields how many were."""
+    for count, scan in enumerate(scans, start=1):
+        stamp = Stamp(os.fsencode(scan.path), scan.size_bytes, scan.mtime_ns)
+        if isinstance(scan, RejectedScan):
+            rejection = Rejection(scan.reason, scan.message, scan.hint, scan.milliseconds, scan.sha256)
+            recorder.add(Item(stamp, rejection))
+        elif recorder.has_reading(scan.sha256):
+            recorder.add(Item(stamp, Known(scan.sha256)))
+        else:
+            found = reader.read(scan)
+            recorder.add(Item(stamp, found.outcome))
+            if found.shown is not None and gallery.wants(found.shown.rank):
+                gallery.offer(scan.sha256, found.shown.rank, reader.picture(scan.pixels, found.shown))
+        yield count
+    recorder.flush()
+
+
+def _page(bundle: VerifiedBundle, outcome: Outcome, pictures: Mapping[str, Picture]) -> str:
+    from aidpost_device.report.page import Header, render
+
+    now, manifest = today(), bundle.manifest
+    header = Header(
+        manifest=manifest,
+        variant=next(variant for variant in manifest.variants if variant.name == outcome.variant),
+        bundle_sha256=bundle.sha256,
+        written=now.isoformat() if now else "",
+        unread=0 if outcome.complete else max(1, outcome.files - outcome.digest.files),
+        alarm=expiry_alarm(manifest, now),
+    )
+    return render(header, outcome.digest, pictures)

@@ -1,0 +1,132 @@
+"""What the store tells of a screening: one row per file, with the word of the study it belongs to."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, TypeAlias
+
+from aidpost_device.decision import FindingDecision, Reason, Word, decide_study
+from aidpost_device.store.records import Model, ReadingKey
+
+
+@dataclass(frozen=True)
+class ScanRow:
+    """One file that was read."""
+
+    path: bytes
+    sha256: str
+    study: str
+    """The study's code."""
+    person: str
+    """The person's pseudonym."""
+    decision: Word
+    """The study's word, over all scans of the study that were read with the same bundle and settings."""
+    other_scan: bool
+    """Whether a scan that is not in this screening decides the study."""
+    findings: tuple[FindingDecision, ...]
+    model: Model
+    decoder: str
+    milliseconds: float
+
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """The reasons of all findings, each once."""
+        found = dict.fromkeys(reason for finding in self.findings for reason in finding.reasons)
+        return (*found, Reason.OTHER_SCAN) if self.other_scan else tuple(found)
+
+
+@dataclass(frozen=True)
+class RejectedRow:
+    """One file that was not read."""
+
+    path: bytes
+    sha256: str | None
+    reason: str
+    message: str
+    hint: str
+    milliseconds: float
+
+
+Row: TypeAlias = ScanRow | RejectedRow
+
+
+def rows(connection: sqlite3.Connection, screening: int, key: ReadingKey) -> Iterator[Row]:
+    """Give the files of a screening in the order of their paths."""
+    words = _study_words(connection, screening, key)
+    found = connection.execute(_ITEMS, (key.bundle_sha256, key.settings_sha256, screening))
+    for _, group in groupby(found, key=itemgetter(0)):
+        lines = list(group)
+        yield _rejected_row(lines[0]) if lines[0][_REJECTION_AT] is not None else _scan_row(lines, words)
+
+
+# The order of the primary keys of `item` and `reading_finding` is the order asked for: nothing is sorted.
+_ITEMS = """
+SELECT item.path,
+    rejection.reason, rejection.sha256, rejection.message, rejection.hint, rejection.milliseconds,
+    scan.sha256, study.id, study.code, person.pseudonym,
+    reading.bundle, reading.bundle_version, reading.variant, reading.model_sha256,
+    reading.decoder, reading.milliseconds,
+    finding.label, finding.probability, finding.threshold, finding.word, finding.reasons
+FROM item
+LEFT JOIN rejection ON rejection.id = item.rejection_id
+LEFT JOIN scan ON scan.id = item.scan_id
+LEFT JOIN study ON study.id = scan.study_id
+LEFT JOIN person ON person.id = study.person_id
+LEFT JOIN reading ON reading.scan_id = scan.id AND (reading.bundle_sha256, reading.settings_sha256) = (?, ?)
+LEFT JOIN reading_finding AS finding ON finding.reading_id = reading.id
+WHERE item.screening_id = ?
+ORDER BY item.path, finding.position"""
+_REJECTION_AT = 1
+_SCAN_AT = 6
+_FINDING_AT = 16
+
+_WORDS = """
+WITH here AS (SELECT DISTINCT scan_id FROM item WHERE screening_id = ? AND scan_id IS NOT NULL)
+SELECT scan.study_id, finding.word, max(scan.id IN here)
+FROM scan
+JOIN reading ON reading.scan_id = scan.id AND (reading.bundle_sha256, reading.settings_sha256) = (?, ?)
+JOIN reading_finding AS finding ON finding.reading_id = reading.id
+WHERE scan.study_id IN (SELECT study_id FROM scan WHERE id IN here)
+GROUP BY scan.study_id, finding.word"""
+
+
+def _study_words(connection: sqlite3.Connection, screening: int, key: ReadingKey) -> dict[int, tuple[Word, bool]]:
+    """Each study's word, and whether it takes a scan that is not in this screening to come to it."""
+    given: dict[int, list[tuple[Word, bool]]] = {}
+    for study, word, here in connection.execute(_WORDS, (screening, key.bundle_sha256, key.settings_sha256)):
+        given.setdefault(study, []).append((Word(word), bool(here)))
+    decided = {}
+    for study, words in given.items():
+        word = decide_study(word for word, _ in words)
+        decided[study] = (word, word != decide_study(word for word, here in words if here))
+    return decided
+
+
+def _scan_row(lines: list[tuple[Any, ...]], words: dict[int, tuple[Word, bool]]) -> ScanRow:
+    sha256, study_id, study, person, *model, decoder, milliseconds = lines[0][_SCAN_AT:_FINDING_AT]
+    decision, other_scan = words[study_id]
+    return ScanRow(
+        path=lines[0][0],
+        sha256=sha256,
+        study=study,
+        person=person,
+        decision=decision,
+        other_scan=other_scan,
+        findings=tuple(_finding(*line[_FINDING_AT:]) for line in lines),
+        model=Model(*model),
+        decoder=decoder,
+        milliseconds=milliseconds,
+    )
+
+
+def _rejected_row(line: tuple[Any, ...]) -> RejectedRow:
+    path, reason, sha256, message, hint, milliseconds = line[:_SCAN_AT]
+    return RejectedRow(path, sha256, reason, message, hint, milliseconds)
+
+
+def _finding(label: str, probability: float, threshold: float, word: str, reasons: str) -> FindingDecision:
+    return FindingDecision(label, probability, threshold, Word(word), tuple(map(Reason, reasons.split())))

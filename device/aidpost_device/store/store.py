@@ -1,0 +1,157 @@
+"""The store's own interface: begin a screening, record what became of its files, tell what is recorded."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from aidpost_device import __version__
+from aidpost_device.store.connection import connect, insert, speaking, transaction
+from aidpost_device.store.people import scan_id
+from aidpost_device.store.readings import now, put_reading, put_rejection, reading_id
+from aidpost_device.store.records import Item, Known, ReadingKey, Rejection, Stamp
+from aidpost_device.store.rows import Row, rows
+from aidpost_device.store.schema import STEPS
+
+
+@dataclass(frozen=True)
+class Screening:
+    """One run over some files, with one bundle, into one output folder."""
+
+    id: int
+    key: ReadingKey
+    continued: bool
+    """Whether an earlier, unfinished run is gone on with."""
+
+
+class Store:
+    """An open store. What a method has returned from is on the disk."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create the store at `path`. Raises `StoreError` or `StorageFullError`."""
+        self.path = path
+        self._connection = connect(path, STEPS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the store; further calls fail."""
+        self._connection.close()
+
+    def begin(self, output: bytes, sources_sha256: str, key: ReadingKey) -> Screening:
+        """Go on with the unfinished screening of the same sources, output folder and key, or begin a new one.
+
+        One that another version of the program began is not gone on with: this one may read what that one rejected.
+        """
+        same = (output, sources_sha256, key.bundle_sha256, key.settings_sha256, __version__)
+        with self._writing() as connection:
+            found = connection.execute(
+                "SELECT id FROM screening WHERE finished_at IS NULL AND (output, sources_sha256, bundle_sha256, "
+                "settings_sha256, program) = (?, ?, ?, ?, ?) ORDER BY id DESC LIMIT 1",
+                same,
+            ).fetchone()
+            if found is not None:
+                return Screening(int(found[0]), key, continued=True)
+            made = insert(
+                connection,
+                "INSERT INTO screening (output, sources_sha256, bundle_sha256, settings_sha256, program, started_at) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                *same,
+                now(),
+            )
+            return Screening(made, key, continued=False)
+
+    def carry_over(self, screening: Screening, stamps: Sequence[Stamp]) -> list[Stamp]:
+        """Record, in one transaction, the files that were read before and are unchanged; return those still to do.
+
+        Rejections are kept within a screening only: a new one tries the file again.
+        """
+        remaining = []
+        with self._writing() as connection:
+            for stamp in stamps:
+                if _recorded(connection, screening, stamp):
+                    continue
+                earlier = _read_earlier(connection, screening.key, stamp)
+                if earlier is None:
+                    remaining.append(stamp)
+                else:
+                    _put_item(connection, screening, stamp, scan=earlier)
+        return remaining
+
+    def has_reading(self, key: ReadingKey, sha256: str) -> bool:
+        """Whether this content was read with this key."""
+        with speaking(self.path):
+            return reading_id(self._connection, key, sha256) is not None
+
+    def record(self, screening: Screening, items: Iterable[Item]) -> None:
+        """Record what became of some files, all or none. A content that has a reading keeps the one it has."""
+        with self._writing() as connection:
+            for item in items:
+                outcome = item.outcome
+                if isinstance(outcome, Rejection):
+                    rejection = put_rejection(connection, outcome)
+                    _put_item(connection, screening, item.stamp, rejection=rejection)
+                elif isinstance(outcome, Known):
+                    _put_item(connection, screening, item.stamp, scan=scan_id(connection, outcome.sha256))
+                else:
+                    scan = put_reading(connection, screening.key, outcome)
+                    _put_item(connection, screening, item.stamp, scan=scan)
+
+    def finish(self, screening: Screening) -> None:
+        """Mark a screening as complete: the next one of the same files begins anew."""
+        with self._writing() as connection:
+            connection.execute("UPDATE screening SET finished_at = ? WHERE id = ?", (now(), screening.id))
+
+    def rows(self, screening: Screening) -> Iterator[Row]:
+        """Give one row per file of the screening, in the order of their paths."""
+        with speaking(self.path):
+            yield from rows(self._connection, screening.id, screening.key)
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with speaking(self.path), transaction(self._connection):
+            yield self._connection
+
+
+def _recorded(connection: sqlite3.Connection, screening: Screening, stamp: Stamp) -> bool:
+    found = connection.execute(
+        "SELECT size_bytes, mtime_ns FROM item WHERE screening_id = ? AND path = ?", (screening.id, stamp.path)
+    ).fetchone()
+    return bool(found == (stamp.size_bytes, stamp.mtime_ns))
+
+
+def _read_earlier(connection: sqlite3.Connection, key: ReadingKey, stamp: Stamp) -> int | None:
+    found = connection.execute(
+        "SELECT reading.scan_id FROM item JOIN reading ON reading.scan_id = item.scan_id "
+        "WHERE item.scan_id IS NOT NULL AND (item.path, item.size_bytes, item.mtime_ns) = (?, ?, ?) "
+        "AND (reading.bundle_sha256, reading.settings_sha256) = (?, ?) LIMIT 1",
+        (stamp.path, stamp.size_bytes, stamp.mtime_ns, key.bundle_sha256, key.settings_sha256),
+    ).fetchone()
+    return None if found is None else int(found[0])
+
+
+def _put_item(
+    connection: sqlite3.Connection,
+    screening: Screening,
+    stamp: Stamp,
+    *,
+    scan: int | None = None,
+    rejection: int | None = None,
+) -> None:
+    connection.execute(
+        "INSERT INTO item (screening_id, path, size_bytes, mtime_ns, scan_id, rejection_id) VALUES (?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (screening_id, path) DO UPDATE SET size_bytes = excluded.size_bytes, "
+        "mtime_ns = excluded.mtime_ns, scan_id = excluded.scan_id, rejection_id = excluded.rejection_id",
+        (screening.id, stamp.path, stamp.size_bytes, stamp.mtime_ns, scan, rejection),
+    )

@@ -1,0 +1,201 @@
+"""The decision as a table, at its boundaries, and what must hold whatever the numbers are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import inf, nan, nextafter
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aidpost_device.bundle.manifest import (
+    Abstention,
+    AgeRange,
+    Estimate,
+    Finding,
+    FindingNumbers,
+    ImageInput,
+    OperatingPoint,
+)
+from aidpost_device.decision import BLANK_CONTRAST, Facts, Reason, Word, decide_finding, decide_study, reject
+from aidpost_device.errors import EngineError
+from aidpost_device.quality import measure
+
+ACCEPTED = ImageInput(modalities=("CR", "DX"), views=("PA", "AP"), size=64, channels=1)
+FINDING = Finding(label="pneumonia", names={"en": "Pneumonia"})
+HALF = Estimate(value=0.5, low=0.4, high=0.6)
+NUMBERS = FindingNumbers(
+    temperature=1.0,
+    operating_point=OperatingPoint(
+        threshold=0.5, target_sensitivity=0.9, sensitivity=HALF, specificity=HALF, positives=10, negatives=10
+    ),
+)
+GOOD = Facts(contrast=200, age=40.0, view="PA", modality="CR")
+ADULTS = AgeRange(low=15, high=60)
+DOUBT = Abstention(low=0.4, high=0.6)
+
+
+@pytest.mark.parametrize(
+    ("probability", "refers", "age", "abstention", "facts", "word", "reasons"),
+    [
+        # the operating point, inclusive
+        (0.5, True, None, None, GOOD, Word.REFER, ()),
+        (nextafter(0.5, 0), True, None, None, GOOD, Word.CLEAR, ()),
+        (0.0, True, None, None, GOOD, Word.CLEAR, ()),
+        (1.0, True, None, None, GOOD, Word.REFER, ()),
+        (1.0, False, None, None, GOOD, Word.CLEAR, ()),
+        # abstention, strictly between
+        (0.4, True, None, DOUBT, GOOD, Word.CLEAR, ()),
+        (nextafter(0.4, 1), True, None, DOUBT, GOOD, Word.UNSURE, (Reason.BETWEEN_LIMITS,)),
+        (0.5, True, None, DOUBT, GOOD, Word.UNSURE, (Reason.BETWEEN_LIMITS,)),
+        (nextafter(0.6, 0), True, None, DOUBT, GOOD, Word.UNSURE, (Reason.BETWEEN_LIMITS,)),
+        (0.6, True, None, DOUBT, GOOD, Word.REFER, ()),
+        # age in completed years, both ends included
+        (0.9, True, ADULTS, None, replace(GOOD, age=15.0), Word.REFER, ()),
+        (0.9, True, ADULTS, None, replace(GOOD, age=14.99), Word.UNSURE, (Reason.AGE_OUTSIDE,)),
+        (0.1, True, ADULTS, None, replace(GOOD, age=60.99), Word.CLEAR, ()),
+        (0.1, True, ADULTS, None, replace(GOOD, age=61.0), Word.UNSURE, (Reason.AGE_OUTSIDE,)),
+        # an unknown age is stated and changes nothing; without a limit it is not even stated
+        (0.9, True, ADULTS, None, replace(GOOD, age=None), Word.REFER, (Reason.AGE_UNKNOWN,)),
+        (0.1, True, ADULTS, None, replace(GOOD, age=None), Word.CLEAR, (Reason.AGE_UNKNOWN,)),
+        (0.1, True, None, None, replace(GOOD, age=None), Word.CLEAR, ()),
+        # the view, where the header states one
+        (0.9, True, None, None, replace(GOOD, view="LL"), Word.REPEAT, (Reason.VIEW_NOT_ACCEPTED,)),
+        (0.9, True, None, None, replace(GOOD, view=" pa "), Word.REFER, ()),
+        (0.9, True, None, None, replace(GOOD, view=""), Word.REFER, ()),
+        # blank
+        (0.9, True, None, None, replace(GOOD, contrast=BLANK_CONTRAST - 1), Word.REPEAT, (Reason.BLANK,)),
+        (0.9, True, None, None, replace(GOOD, contrast=BLANK_CONTRAST), Word.REFER, ()),
+        # everything at once: to be repeated first, every reason stated
+        (
+            0.5,
+            True,
+            ADULTS,
+            DOUBT,
+            Facts(contrast=0, age=3.0, view="LL", modality="CR"),
+            Word.REPEAT,
+            (Reason.BLANK, Reason.VIEW_NOT_ACCEPTED, Reason.AGE_OUTSIDE, Reason.BETWEEN_LIMITS),
+        ),
+    ],
+)
+def test_a_finding_is_decided(
+    probability: float,
+    refers: bool,
+    age: AgeRange | None,
+    abstention: Abstention | None,
+    facts: Facts,
+    word: Word,
+    reasons: tuple[Reason, ...],
+) -> None:
+    finding = msgspec.structs.replace(FINDING, refers=refers, age=age)
+    numbers = msgspec.structs.replace(NUMBERS, abstention=abstention)
+    decision = decide_finding(finding, numbers, probability, facts, ACCEPTED)
+    assert (decision.word, decision.reasons) == (word, reasons)
+    assert (decision.probability, decision.threshold) == (probability, 0.5)
+
+
+@pytest.mark.parametrize("probability", [nan, inf, -0.001, 1.001])
+def test_what_is_no_probability_is_never_decided(probability: float) -> None:
+    with pytest.raises(EngineError, match="no probability"):
+        decide_finding(FINDING, NUMBERS, probability, GOOD, ACCEPTED)
+
+
+@pytest.mark.parametrize(
+    ("modality", "modalities", "reason"),
+    [
+        ("CR", ("CR", "DX"), None),
+        ("cr", ("CR", "DX"), None),
+        ("MR", ("CR", "DX"), Reason.MODALITY_NOT_ACCEPTED),
+        ("MR", (), None),
+        ("", ("CR", "DX"), None),
+    ],
+)
+def test_a_file_of_another_modality_is_rejected(
+    modality: str, modalities: tuple[str, ...], reason: Reason | None
+) -> None:
+    accepted = msgspec.structs.replace(ACCEPTED, modalities=modalities)
+    assert reject(replace(GOOD, modality=modality), accepted) is reason
+
+
+@pytest.mark.parametrize(
+    ("words", "word"),
+    [
+        ([Word.CLEAR], Word.CLEAR),
+        ([Word.CLEAR, Word.UNSURE], Word.UNSURE),
+        ([Word.CLEAR, Word.UNSURE, Word.REFER], Word.REFER),
+        ([Word.CLEAR, Word.UNSURE, Word.REFER, Word.REPEAT], Word.REPEAT),
+    ],
+)
+def test_a_study_is_decided_by_precedence(words: list[Word], word: Word) -> None:
+    assert decide_study(words) is word
+    assert decide_study(reversed(words)) is word
+
+
+@pytest.mark.parametrize("words", [[], [Word.REJECTED], [Word.CLEAR, Word.REJECTED]])
+def test_a_study_without_findings_is_never_clear(words: list[Word]) -> None:
+    with pytest.raises(ValueError, match="decided from the words of findings"):
+        decide_study(words)
+
+
+WORDS = st.sampled_from([Word.REFER, Word.CLEAR, Word.REPEAT, Word.UNSURE])
+
+
+@given(st.lists(WORDS))
+def test_one_more_finding_that_refers_never_makes_a_study_clear_or_unsure(words: list[Word]) -> None:
+    assert decide_study([*words, Word.REFER]) in (Word.REFER, Word.REPEAT)
+
+
+@given(st.lists(WORDS, min_size=1), st.lists(WORDS))
+def test_more_findings_never_soften_a_study(words: list[Word], more: list[Word]) -> None:
+    order = [Word.CLEAR, Word.UNSURE, Word.REFER, Word.REPEAT]
+    assert order.index(decide_study(words + more)) >= order.index(decide_study(words))
+
+
+@given(st.lists(WORDS, min_size=1))
+def test_a_study_is_clear_only_if_everything_is(words: list[Word]) -> None:
+    assert (decide_study(words) is Word.CLEAR) == (set(words) == {Word.CLEAR})
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.integers(0, 255), st.one_of(st.none(), st.floats(0, 130)))
+def test_a_higher_probability_never_turns_refer_into_clear(
+    one: float, other: float, contrast: int, age: float | None
+) -> None:
+    finding = msgspec.structs.replace(FINDING, age=ADULTS)
+    facts = replace(GOOD, contrast=contrast, age=age)
+    low, high = (
+        decide_finding(finding, NUMBERS, probability, facts, ACCEPTED).word for probability in sorted((one, other))
+    )
+    assert not (low is Word.REFER and high is Word.CLEAR)
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_every_reason_has_a_text_and_a_hint(reason: Reason) -> None:
+    assert reason.text.endswith(".")
+    assert reason.hint.endswith(".")
+    assert "diagnos" not in (reason.text + reason.hint).lower()
+
+
+def picture(height: int, width: int, level: int) -> np.ndarray:
+    return np.full((height, width, 1), level, np.uint8)
+
+
+def test_contrast_leaves_out_borders_and_specks() -> None:
+    even = picture(100, 100, 0)
+    even[20:80] = 128
+    assert measure(even).contrast == 0
+    even[50, 50] = 255
+    assert measure(even).contrast == 0
+    even[40:60, 40:60] = 178
+    assert measure(even).contrast == 50
+    assert measure(picture(64, 64, 0)).contrast == 0
+    assert measure(picture(64, 64, 255)).contrast == 0
+
+
+def test_contrast_in_one_colour_is_contrast() -> None:
+    colour = np.repeat(picture(64, 64, 90), 3, axis=2)
+    assert measure(colour).contrast == 0
+    colour[:32, :, 2] = 200
+    assert measure(colour).contrast == 110

@@ -1,0 +1,508 @@
+"""Batch screening through the real decode workers, engine and store: nothing is lost, nothing is read twice."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import hashlib
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from aidpost_device.bundle.install import Installed, active_bundle
+from aidpost_device.bundle.manifest import AgeRange, ImageInput
+from aidpost_device.cli.main import main
+from aidpost_device.errors import BundleError, SettingError, StorageFullError
+from aidpost_device.home import Home
+from aidpost_device.prepare import prepare_bytes
+from aidpost_device.screening.outputs import output_folder
+from aidpost_device.screening.screen import Outcome, screen
+
+from . import bundles, scans
+
+Row = dict[str, str]
+Screen = Callable[..., Outcome]
+COMMAND = (sys.executable, "-P", "-c", "from aidpost_device.cli.main import main; main()")
+
+
+@pytest.fixture(scope="module")
+def toy(draft: bundles.Draft) -> bundles.Draft:
+    """The toy bundle with a threshold that some of the pictures reach and others do not."""
+    return scans.splitting(draft)
+
+
+@pytest.fixture
+def ready(trusting: Home, install_here: Callable[[bytes], Installed], toy: bundles.Draft) -> Home:
+    """A home in which the toy bundle is active."""
+    install_here(toy.pack())
+    return trusting
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where this test's scans are."""
+    path = tmp_path / "scans"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """Where this test's reports go."""
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def run(ready: Home, folder: Path, out: Path) -> Screen:
+    """Screen the folder with the active bundle."""
+
+    def screened(*paths: Path, **options: object) -> Outcome:
+        return screen(ready, active_bundle(ready), paths or (folder,), out, workers=2, **options)  # type: ignore[arg-type]
+
+    return screened
+
+
+def table(out: Path) -> list[Row]:
+    with (out / "readings.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def by_name(out: Path) -> dict[str, Row]:
+    return {Path(row["path"]).name: row for row in table(out)}
+
+
+def readings_in(home: Home) -> int:
+    with closing(sqlite3.connect(home.store_file)) as connection:
+        (count,) = connection.execute("SELECT count(*) FROM reading").fetchone()
+        return int(count)
+
+
+# ---- what is read ---------------------------------------------------------------------------------------------------
+
+
+def test_every_file_has_its_row(run: Screen, folder: Path, out: Path, ready: Home) -> None:
+    for seed in range(6):
+        scans.png(folder / f"{seed}.png", seed)
+    scans.png(folder / "below" / "copy of 0.png", 0)
+    scans.dicom(folder / "one.dcm", 50)
+    scans.junk(folder / "notes.txt")
+    scans.junk(folder / "empty.dcm", b"")
+    scans.junk(folder / ".DS_Store")
+    (folder / "link.png").symlink_to("0.png")
+    outcome = run()
+    rows = by_name(out)
+    assert set(rows) == {
+        *(f"{n}.png" for n in range(6)),
+        "copy of 0.png",
+        "one.dcm",
+        "notes.txt",
+        "empty.dcm",
+        "link.png",
+    }
+    assert len(table(out)) == len(rows)
+    rejected = {name: row["reasons"] for name, row in rows.items() if row["decision"] == "REJECTED"}
+    assert rejected == {"notes.txt": "not-an-image", "empty.dcm": "empty", "link.png": "link"}
+    assert rows["copy of 0.png"] == rows["0.png"] | {"path": str(folder / "below" / "copy of 0.png")}
+    assert readings_in(ready) == 7
+    assert (outcome.files, outcome.read, outcome.before, outcome.complete) == (11, 10, 0, True)
+    assert sorted(path.name for path in out.iterdir()) == ["readings.csv", "readings.jsonl", "report.html"]
+
+
+def test_the_probability_is_the_graph_s(run: Screen, folder: Path, out: Path, toy: bundles.Draft) -> None:
+    names = [scans.png(folder / f"{seed}.png", seed) for seed in range(8)]
+    names += [scans.dicom(folder / f"{seed}.dcm", seed) for seed in range(8)]
+    run()
+    rows = by_name(out)
+    words = set()
+    for path in names:
+        prepared = prepare_bytes(path.name, path.read_bytes(), bundles.SPEC)
+        expected = bundles.outputs_of(toy.members["model.int8.onnx"], prepared.pixels[None]).probability[0, 0]
+        row = rows[path.name]
+        assert float(row["probability"]) == pytest.approx(expected, abs=1e-6)
+        assert (
+            row["finding_decision"] == row["decision"] == ("REFER" if expected >= float(row["threshold"]) else "CLEAR")
+        )
+        assert row["decoder"] == prepared.decoder
+        assert (row["bundle"], row["bundle_version"], row["variant"]) == ("toy", "1.0.0", "int8")
+        assert row["model_sha256"] == hashlib.sha256(toy.members["model.int8.onnx"]).hexdigest()
+        words.add(row["decision"])
+    assert words == {"REFER", "CLEAR"}, "the pictures must exercise both sides of the threshold"
+
+
+def test_a_study_is_decided_over_its_scans(run: Screen, folder: Path, out: Path) -> None:
+    for seed in range(12):
+        scans.dicom(folder / f"{seed}.dcm", seed, StudyInstanceUID="1.2.3", PatientID="17")
+    scans.dicom(folder / "other.dcm", 0, StudyInstanceUID="1.2.4", PatientID="17", SOPInstanceUID="1.9")
+    outcome = run()
+    rows = by_name(out)
+    other = rows.pop("other.dcm")
+    assert {row["finding_decision"] for row in rows.values()} == {"REFER", "CLEAR"}
+    assert {(row["study"], row["decision"]) for row in rows.values()} == {(rows["0.dcm"]["study"], "REFER")}
+    assert other["study"] != rows["0.dcm"]["study"]
+    assert other["decision"] == other["finding_decision"]
+    assert sum(outcome.digest.studies.values()) == 2
+
+
+def test_header_facts_decide(ready: Home, folder: Path, out: Path, install_here: Callable[[bytes], Installed]) -> None:
+    draft = bundles.draft()
+    findings = tuple(msgspec.structs.replace(one, age=AgeRange(low=15)) for one in draft.manifest.findings)
+    spec = msgspec.structs.replace(bundles.SPEC, modalities=("CR", "DX"), views=("PA", "AP"))
+    install_here(draft.having(build=2, version="2.0.0", findings=findings, input=spec).pack())
+    scans.dicom(folder / "adult.dcm", 1)
+    scans.dicom(folder / "child.dcm", 2, PatientBirthDate="20200101")
+    scans.dicom(folder / "unknown.dcm", 3, PatientBirthDate=None)
+    scans.dicom(folder / "lateral.dcm", 4, ViewPosition="LL")
+    scans.dicom(folder / "mr.dcm", 5, Modality="MR")
+    blank = np.full((64, 64), 700, np.uint16).tobytes()
+    scans.dicom(folder / "blank.dcm", 6, PixelData=blank)
+    screen(ready, active_bundle(ready), [folder], out)
+    found = {name: (row["decision"], row["reasons"]) for name, row in by_name(out).items()}
+    assert found["child.dcm"] == ("UNSURE", "age-outside")
+    assert found["lateral.dcm"] == ("REPEAT", "view-not-accepted")
+    assert found["blank.dcm"] == ("REPEAT", "blank")
+    assert found["mr.dcm"] == ("REJECTED", "modality-not-accepted")
+    assert found["adult.dcm"][0] in ("REFER", "CLEAR")
+    assert found["adult.dcm"][1] == ""
+    assert found["unknown.dcm"][0] in ("REFER", "CLEAR")
+    assert found["unknown.dcm"][1] == "age-unknown"
+    rows = by_name(out)
+    assert all(rows[name]["probability"] for name in ("child.dcm", "lateral.dcm", "blank.dcm"))
+    mr = rows["mr.dcm"]
+    assert (mr["finding"], mr["probability"], mr["study"]) == ("", "", "")
+    assert len(mr["sha256"]) == 64
+
+
+def test_no_name_leaves_the_store(
+    run: Screen, folder: Path, out: Path, ready: Home, capfd: pytest.CaptureFixture[str]
+) -> None:
+    scans.dicom(folder / "a.dcm", 1)
+    scans.dicom(folder / "b.dcm", 2, Modality="SR", PixelData=None)
+    run()
+    said = "".join(capfd.readouterr())
+    for path in out.iterdir():
+        said += path.read_text(encoding="utf-8")
+    assert "Amina" not in said
+    assert "1984" not in said
+    assert "ID-1" not in said
+    with closing(sqlite3.connect(ready.store_file)) as connection:
+        assert connection.execute("SELECT name FROM identity").fetchall() == [("Example^Amina 1",)]
+
+
+def test_names_that_are_not_utf8_survive(run: Screen, folder: Path, out: Path) -> None:
+    odd = os.fsdecode(os.fsencode(folder) + b"/\xff\xfe\n.png")
+    scans.png(Path(odd), 1)
+    scans.junk(Path(odd + "x"))
+    run()
+    assert {row["path"]: row["decision"] != "REJECTED" for row in table(out)} == {
+        f"{folder}/\\xff\\xfe\\x0a.png": True,
+        f"{folder}/\\xff\\xfe\\x0a.pngx": False,
+    }
+    assert len((out / "readings.jsonl").read_text(encoding="utf-8").splitlines()) == 2
+
+
+def test_reports_inside_the_scans_are_left_out(ready: Home, folder: Path) -> None:
+    scans.png(folder / "1.png", 1)
+    for _ in range(2):
+        outcome = screen(ready, active_bundle(ready), [folder], folder / "out")
+        assert outcome.files == 1
+
+
+def test_the_page_shows_the_map_of_what_refers(run: Screen, folder: Path, out: Path) -> None:
+    for seed in range(4):
+        scans.png(folder / f"{seed}.png", seed)
+    run()
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert page.count("<article") == 4
+    assert page.count('src="data:image/jpeg') == 8
+    assert "No picture" not in page
+
+
+def test_no_map_is_drawn_for_a_bundle_without_one(
+    ready: Home, folder: Path, out: Path, install_here: Callable[[bytes], Installed]
+) -> None:
+    draft = bundles.draft()
+    outputs = msgspec.structs.replace(draft.manifest.outputs, map="none")
+    install_here(draft.having(build=2, version="2.0.0", outputs=outputs).pack())
+    scans.png(folder / "1.png", 1)
+    screen(ready, active_bundle(ready), [folder], out)
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert page.count('src="data:image/jpeg') == 1
+    assert "This model gives no heat map." in page
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"quality": ("sharpness",)}, "relies on the quality measure 'sharpness'"),
+        ({"distance": 3.0}, "relies on the distance limit of 'opacity'"),
+    ],
+)
+def test_a_bundle_that_asks_for_more_than_the_program_can_is_refused(
+    ready: Home,
+    folder: Path,
+    out: Path,
+    install_here: Callable[[bytes], Installed],
+    changes: dict[str, object],
+    message: str,
+) -> None:
+    install_here(asking(bundles.draft(), **changes).pack())  # type: ignore[arg-type]
+    scans.png(folder / "1.png", 1)
+    with pytest.raises(BundleError, match=message):
+        screen(ready, active_bundle(ready), [folder], out)
+    assert not out.exists()
+
+
+def asking(draft: bundles.Draft, quality: tuple[str, ...] = (), distance: float | None = None) -> bundles.Draft:
+    from aidpost_device.bundle.manifest import Distance, QualityCheck
+
+    def demanding(variant: object) -> object:
+        numbers = {
+            label: msgspec.structs.replace(one, distance=Distance(limit=distance) if distance else None)
+            for label, one in variant.findings.items()  # type: ignore[attr-defined]
+        }
+        return msgspec.structs.replace(variant, findings=numbers)  # type: ignore[type-var]
+
+    return draft.having(
+        build=2,
+        version="2.0.0",
+        quality=tuple(QualityCheck(measure=name, low=1.0, retake="again") for name in quality),
+        variants=tuple(demanding(variant) for variant in draft.manifest.variants),
+    )
+
+
+# ---- going on -------------------------------------------------------------------------------------------------------
+
+
+def without_time(rows: list[Row]) -> list[Row]:
+    return [row | {"ms": ""} for row in rows]
+
+
+def test_a_second_run_reads_nothing_again(run: Screen, folder: Path, out: Path, ready: Home) -> None:
+    for seed in range(5):
+        scans.png(folder / f"{seed}.png", seed)
+    scans.junk(folder / "broken.png")
+    run()
+    before, page = table(out), (out / "report.html").read_text(encoding="utf-8")
+    outcome = run()
+    assert (outcome.read, outcome.before) == (1, 5), "only what was rejected is tried again"
+    assert without_time(table(out)) == without_time(before)
+    assert (out / "report.html").read_text(encoding="utf-8") == page
+    assert readings_in(ready) == 5
+
+
+def test_changed_and_new_files_are_read(run: Screen, folder: Path, out: Path) -> None:
+    for seed in range(3):
+        scans.png(folder / f"{seed}.png", seed)
+    run()
+    first = by_name(out)
+    scans.png(folder / "1.png", 70)
+    scans.png(folder / "new.png", 71)
+    (folder / "2.png").unlink()
+    assert run().read == 2
+    second = by_name(out)
+    assert set(second) == {"0.png", "1.png", "new.png"}
+    assert second["0.png"] == first["0.png"]
+    assert second["1.png"]["sha256"] != first["1.png"]["sha256"]
+
+
+def test_a_content_that_moved_keeps_its_reading(run: Screen, folder: Path, out: Path, ready: Home) -> None:
+    scans.png(folder / "a.png", 1)
+    run()
+    (folder / "a.png").rename(folder / "b.png")
+    run()
+    assert [Path(row["path"]).name for row in table(out)] == ["b.png"]
+    assert readings_in(ready) == 1
+
+
+def test_a_screening_that_is_stopped_goes_on(run: Screen, folder: Path, out: Path, ready: Home) -> None:
+    for seed in range(30):
+        scans.png(folder / f"{seed:02}.png", seed)
+    asked: list[int] = []
+
+    def stop() -> bool:
+        asked.append(1)
+        return len(asked) > 4
+
+    outcome = run(stop=stop)
+    assert not outcome.complete
+    assert 4 <= outcome.read < 30
+    assert len(table(out)) == outcome.read
+    assert (out / "INCOMPLETE.txt").exists()
+    assert f"Incomplete: {30 - outcome.read} of 30 files" in (out / "report.html").read_text(encoding="utf-8")
+    again = run()
+    assert (again.complete, again.before, again.read) == (True, outcome.read, 30 - outcome.read)
+    assert len(table(out)) == 30
+    assert not (out / "INCOMPLETE.txt").exists()
+    assert readings_in(ready) == 30
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert page.count('src="data:image/jpeg') == 60, "pictures of what was read before are made again"
+
+
+def test_a_picture_of_a_file_that_is_gone_is_missing_and_the_page_says_so(run: Screen, folder: Path, out: Path) -> None:
+    scans.png(folder / "a.png", 1)
+    scans.png(folder / "b.png", 2)
+    calls = iter([False, True])
+    run(stop=lambda: next(calls, True))
+    (folder / "a.png").unlink()
+    run()
+    assert [Path(row["path"]).name for row in table(out)] == ["a.png", "b.png"]
+    assert (out / "report.html").read_text(encoding="utf-8").count("No picture") == 1
+
+
+# ---- the command ----------------------------------------------------------------------------------------------------
+
+
+def typed(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as caught:
+        main(["device", "screen", *map(str, arguments)])
+    assert isinstance(caught.value.code, int)
+    return caught.value.code, *capsys.readouterr()
+
+
+def test_the_command_says_how_many_of_what(
+    ready: Home, folder: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in range(8):
+        scans.png(folder / f"{seed}.png", seed)
+    scans.junk(folder / "notes.txt")
+    listed = folder.parent / "list.txt"
+    listed.write_text(f"{folder / '1.png'}\n{folder / 'gone.png'}\n")
+    code, said, complaints = typed(capsys, folder, "--out", out, "--list", listed, "--workers", "1")
+    assert (code, complaints) == (0, "")
+    counted = {line.split()[0]: line.split()[1:] for line in said.splitlines() if line[:1].isalpha()}
+    words = [row["decision"] for row in table(out)]
+    for word in ("REFER", "UNSURE", "REPEAT", "CLEAR"):
+        assert counted[word] == [str(words.count(word))] * 2
+    assert counted["rejected"] == ["2"]
+    assert "1 not-an-image" in said
+    assert "1 missing" in said
+    assert "toy 1.0.0, variant int8" in said
+    assert "generated images" in said
+    assert f"report: {out}/report.html" in said
+
+
+def test_what_was_typed_wrong_is_said_before_anything_starts(
+    ready: Home, folder: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert typed(capsys, "--out", out)[0] == 2
+    code, said, complaints = typed(capsys, folder / "missing", "--out", out)
+    assert (code, said) == (1, "")
+    assert "There is no file or folder" in complaints
+    code, _, complaints = typed(capsys, scans.png(folder / "1.png", 1), "--out", out, "--bundle", "other")
+    assert code == 1
+    assert "other" in complaints
+    assert not out.exists()
+
+
+def test_an_output_folder_that_cannot_be_made(ready: Home, folder: Path, run: Screen) -> None:
+    scans.png(folder / "1.png", 1)
+    with pytest.raises(SettingError, match="cannot be used: Not a directory"):
+        screen(ready, active_bundle(ready), [folder], scans.junk(folder.parent / "file") / "out")
+
+
+def test_an_output_folder_serves_one_screening_at_a_time(run: Screen, folder: Path, out: Path) -> None:
+    scans.png(folder / "1.png", 1)
+    with output_folder(out), pytest.raises(SettingError, match="Another screening"):
+        run()
+    run()
+
+
+def test_what_a_killed_run_was_writing_is_swept(run: Screen, folder: Path, out: Path) -> None:
+    scans.png(folder / "1.png", 1)
+    scans.junk(out / ".readings.csv.x1y2z3")
+    kept = scans.junk(out / ".mine")
+    run()
+    assert sorted(path.name for path in out.iterdir()) == [kept.name, "readings.csv", "readings.jsonl", "report.html"]
+
+
+def test_a_full_output_disk_keeps_the_readings(
+    run: Screen, folder: Path, out: Path, ready: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scans.png(folder / "1.png", 1)
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("aidpost_device.screening.outputs.CsvTable.close", full)
+        with pytest.raises(StorageFullError, match="No space is left"):
+            run()
+    assert readings_in(ready) == 1
+    assert [path.name for path in out.iterdir()] == ["INCOMPLETE.txt"]
+    assert run().before == 1
+    assert not (out / "INCOMPLETE.txt").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_finishes_what_is_begun_and_says_how_to_go_on(
+    ready: Home, folder: Path, out: Path, number: signal.Signals
+) -> None:
+    for seed in range(400):
+        scans.png(folder / f"{seed:03}.png", seed, side=256)
+    command = [*COMMAND, "device", "screen", str(folder), "--out", str(out), "--workers", "1"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        wait_until(lambda: ready.store_file.exists() and readings_or_none(ready) > 0)
+        os.killpg(process.pid, number)
+        said, complaints = process.communicate(timeout=60)
+    assert process.returncode == 130, complaints
+    assert "finishing the files that are begun" in complaints
+    assert "Give the same command again to go on" in complaints
+    rows = table(out)
+    assert 0 < len(rows) < 400
+    assert f"{400 - len(rows)} of 400 files are not read yet" in complaints
+    assert "REFER" in said
+    assert (out / "INCOMPLETE.txt").exists()
+
+
+def wait_until(met: Callable[[], bool], seconds: float = 60.0) -> None:
+    from time import monotonic, sleep
+
+    end = monotonic() + seconds
+    while not met():
+        assert monotonic() < end, "it did not come about in time"
+        sleep(0.01)
+
+
+def readings_or_none(home: Home) -> int:
+    try:
+        return readings_in(home)
+    except sqlite3.OperationalError:  # the table is not there yet
+        return 0
+
+
+# ---- real files -----------------------------------------------------------------------------------------------------
+
+
+def test_every_real_dicom_file_is_accounted_for(run: Screen, data_folder: Path, out: Path, ready: Home) -> None:
+    folder = data_folder / "dicom"
+    outcome = run(folder)
+    files = {str(path) for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")}
+    rows = table(out)
+    assert {row["path"] for row in rows} == files
+    assert len(rows) == len(files)
+    assert outcome.complete
+    read = [row for row in rows if row["decision"] != "REJECTED"]
+    assert len(read) > 60
+    assert len({row["sha256"] for row in read}) == readings_in(ready)
+    for row in rows:
+        assert bool(row["probability"]) == (row["decision"] != "REJECTED")
+        assert row["decision"] != "REJECTED" or row["reasons"]
+    lines = (out / "readings.jsonl").read_text(encoding="utf-8").splitlines()
+    assert {json.loads(line)["path"] for line in lines} == files
+
+
+def test_the_spec_of_the_toy_is_the_one_the_tests_prepare_with(draft: bundles.Draft) -> None:
+    assert isinstance(draft.manifest.input, ImageInput)
+    assert draft.manifest.input == bundles.SPEC
