@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TORCH_INDEX ?=
+# Debian and Ubuntu ship venv apart from Python.
+INSTALL_VENV := { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv; }
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HF_HUB_OFFLINE := 1
 export ORT_DISABLE_TELEMETRY := 1
@@ -15,9 +17,10 @@ help: ## List the verbs
 install: $(STAMP) ## Create .venv with everything pinned
 
 $(STAMP): pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit("Aidpost needs Python 3.11 or newer; set PYTHON=…") if sys.version_info < (3, 11) else None'
+	@$(PYTHON) -c 'import sys; sys.exit("Aidpost needs Python 3.11 or newer: make PYTHON=python3.12 …") if sys.version_info < (3, 11) else None'
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(INSTALL_VENV) || { echo 'This Python has no venv: as root, apt-get install python3-venv; then make again.'; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1' 
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==2.13.0
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[export,tui,deploy]' --group dev
 	touch $@
@@ -45,5 +48,5 @@ bench: $(STAMP) ## Print the figures of docs/benchmarks.md (BENCH=NAME for one o
 	$(BIN)/python -m tests.bench $(BENCH)
 
 clean: ## Remove everything that the verbs made
-	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -26,7 +26,7 @@ def write_durably(path: Path, content: bytes, *, mode: int = 0o644) -> None:
 @contextmanager
 def replacing(path: Path, *, mode: int = 0o644) -> Iterator[BinaryIO]:
     """Open a new file that takes the place of `path` when the block ends well, as `write_durably` does."""
-    try:
+    with noticing_full(path):
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
             with os.fdopen(handle, "wb") as file:
@@ -39,6 +39,13 @@ def replacing(path: Path, *, mode: int = 0o644) -> Iterator[BinaryIO]:
             Path(temporary).unlink(missing_ok=True)
             raise
         sync_folder(path.parent)
+
+
+@contextmanager
+def noticing_full(path: Path) -> Iterator[None]:
+    """Raise `StorageFullError` when the block finds no space left to write `path`."""
+    try:
+        yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageFullError(

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from aidpost_device.durable import noticing_full
 from aidpost_device.errors import SettingError
 
 SYSTEM = Path("/var/lib/aidpost")
@@ -34,7 +35,7 @@ class Home:
 
     @classmethod
     def at(cls, path: Path) -> Home:
-        """Open the home at `path`, creating it for this user alone. Raises `SettingError`."""
+        """Open the home at `path`, creating it for this user alone. Raises `SettingError` or `StorageFullError`."""
         path = path.expanduser().absolute()
         try:
             make_private(path)
@@ -86,5 +87,6 @@ class Home:
 
 
 def make_private(folder: Path) -> None:
-    """Create a folder that only this user can enter; one that exists keeps its mode."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Create a folder that only this user can enter; one that exists keeps its mode. Raises `StorageFullError`."""
+    with noticing_full(folder):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
+
 from tests.bench.workshop import WORKSHOP, adapted, aidpost, data_folder, installed, table
 
 WANTED = {"cxr_kermany": 0.996, "cxr_nih": 0.90, "malaria_cells": 0.985}

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import psutil
+
 from tests.bench.films import write_films
 from tests.bench.workshop import WORKSHOP, adapted, data_folder, installed, machine, table
 

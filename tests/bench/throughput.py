@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
 from tests.bench.films import SYNTAXES, write_films
 from tests.bench.workshop import WORKSHOP, adapted, aidpost, data_folder, installed, machine, table
 
@@ -101,7 +102,7 @@ def naive(films: list[Path], home: Path) -> float:
     return (time.perf_counter() - begun) / len(films)
 
 
-def _bundle(home: Path):
+def _bundle(home: Path):  # noqa: ANN202 - a triple of the bundle's parts
     from aidpost_device.bundle.install import active_bundle
     from aidpost_device.engine import host_target
     from aidpost_device.home import Home

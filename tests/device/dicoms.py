@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zlib
+from typing import Any, Literal
 
 import imagecodecs
 import numpy as np
@@ -29,10 +30,11 @@ def film(rows: int = 300, columns: int = 200, bits: int = 12) -> NDArray[np.uint
     smooth = 0.5 + 0.3 * np.sin(4 * np.pi * x / columns) * np.cos(3 * np.pi * y / rows)
     smooth[rows // 4 : rows // 3, columns // 4 : columns // 3] += 0.15
     noisy = smooth + rng.normal(0, 0.005, (rows, columns))
-    return np.clip(noisy * (2**bits - 1), 0, 2**bits - 1).astype(np.uint16)
+    levels: NDArray[np.uint16] = np.clip(noisy * (2**bits - 1), 0, 2**bits - 1).astype(np.uint16)
+    return levels
 
 
-def dataset(pixels: NDArray[np.generic], **elements: object) -> Dataset:
+def dataset(pixels: NDArray[np.generic], **elements: Any) -> Dataset:
     """A dataset that describes `pixels` as they are; `elements` override, None leaves one out."""
     bits = 8 * pixels.dtype.itemsize
     facts: dict[str, object] = {
@@ -74,17 +76,17 @@ def write(made: Dataset, syntax: str) -> bytes:
     return file.getvalue()
 
 
-def native(pixels: NDArray[np.generic], syntax: str = EXPLICIT, **elements: object) -> bytes:
+def native(pixels: NDArray[np.generic], syntax: str = EXPLICIT, **elements: Any) -> bytes:
     """An uncompressed file."""
     made = dataset(pixels, **elements)
-    order = ">" if syntax == BIG else "<"
+    order: Literal["<", ">"] = ">" if syntax == BIG else "<"
     content = pixels.astype(pixels.dtype.newbyteorder(order)).tobytes()
     made.PixelData = content + b"\0" * (len(content) % 2)
     made["PixelData"].VR = "OB" if pixels.dtype.itemsize == 1 else "OW"
     return write(made, syntax)
 
 
-def compressed(pixels: NDArray[np.generic], syntax: str, frame: bytes | None = None, **elements: object) -> bytes:
+def compressed(pixels: NDArray[np.generic], syntax: str, frame: bytes | None = None, **elements: Any) -> bytes:
     """A compressed file; `frame` replaces the compressed pixels."""
     made = dataset(pixels, **elements)
     made.PixelData = encapsulate([encode(pixels, syntax, int(made.BitsStored)) if frame is None else frame])

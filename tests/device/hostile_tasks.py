@@ -8,6 +8,7 @@ import resource
 import signal
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -107,7 +108,7 @@ def _probe(limits: Limits) -> None:
 
 
 def _probe_landlock() -> None:
-    deeds = (
+    deeds: tuple[Callable[[], object], ...] = (
         lambda: Path("/tmp/aidpost-probe").mkdir(),
         lambda: Path("/tmp/aidpost-probe").symlink_to("/"),
         lambda: os.open("/dev/null", os.O_WRONLY),
@@ -127,7 +128,7 @@ def _probe_landlock() -> None:
             assert ctypes.CDLL(None).syscall(444, None, 0, 1) < 6, "a worker could signal another process"
 
 
-_DEEDS = {
+_DEEDS: dict[str, Callable[[], object]] = {
     "sleep": _sleep,
     "spin": _spin,
     "hang-in-c": _hang_in_c,

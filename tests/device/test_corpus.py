@@ -17,8 +17,8 @@ import pytest
 from aidpost_device.bundle.manifest import ImageInput
 from aidpost_device.decode.decode import decode
 from aidpost_device.decode.pool import DecodePool, PreparedScan, RejectedScan
-from aidpost_device.decode.pool import Result as ScanResult
 from aidpost_device.decode.reason import Reason
+from aidpost_device.decode.result import Result as ScanResult
 from aidpost_device.errors import ScanError
 
 # What pydicom reads as one image and we refuse, with the reason. Everything else it reads, we read.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Callable
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -57,7 +58,7 @@ _EXACT = [
 ]
 
 
-def _file(pixels: NDArray[np.generic], syntax: str, **elements: object) -> bytes:
+def _file(pixels: NDArray[np.generic], syntax: str, **elements: Any) -> bytes:
     native = syntax in (dicoms.IMPLICIT, dicoms.EXPLICIT, dicoms.BIG, dicoms.DEFLATED)
     return (dicoms.native if native else dicoms.compressed)(pixels, syntax, **elements)
 
@@ -77,6 +78,13 @@ def test_signed_values_keep_their_sign(syntax: str, film: Film) -> None:
     image = decode("x.dcm", _file(signed, syntax))
     assert image.pixels.dtype == np.int16
     assert np.array_equal(image.pixels, signed)
+
+
+def test_a_baseline_jpeg_of_signed_values_keeps_their_sign() -> None:
+    signed = np.where(dicoms.film(64, 64, 8) > 128, 100, -100).astype(np.int8)
+    image = decode("x.dcm", dicoms.compressed(signed, dicoms.BASELINE))
+    assert image.pixels.dtype == np.int8
+    assert np.abs(image.pixels.astype(int) - signed).mean() < 10
 
 
 @pytest.mark.parametrize("syntax", [syntax for syntax, _ in _EXACT])
@@ -176,7 +184,7 @@ def test_values_above_unused_low_bits_are_shifted_down(film: Film) -> None:
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.uint32, np.int8, np.int16, np.int32])
 def test_every_width_is_read(kind: type[np.generic]) -> None:
-    limits = np.iinfo(kind)  # type: ignore[arg-type,type-var]
+    limits = np.iinfo(kind)  # type: ignore[type-var]
     pixels = np.array([[limits.min, limits.max], [0, 1]], kind)
     for syntax in (dicoms.EXPLICIT, dicoms.BIG):
         assert np.array_equal(decode("x.dcm", dicoms.native(pixels, syntax)).pixels, pixels)
@@ -216,7 +224,7 @@ def test_a_deflated_file_is_inflated(film: Film) -> None:
 # ---- presentation ---------------------------------------------------------------------------------------------------
 
 
-def _decoded(film: Film, **elements: object) -> DecodedImage:
+def _decoded(film: Film, **elements: Any) -> DecodedImage:
     return decode("x.dcm", dicoms.native(film, BitsStored=12, **elements))
 
 
@@ -245,7 +253,7 @@ def test_a_window_that_cannot_be_one_is_none(film: Film, function: str, width: f
     assert (image.voi.function if isinstance(image.voi, Window) else None) == expected
 
 
-def _table(descriptor: list[int], entries: list[int], keyword: str = "VOILUTSequence") -> dict[str, object]:
+def _table(descriptor: list[int], entries: list[int], keyword: str = "VOILUTSequence") -> dict[str, Any]:
     item = Dataset()
     item.add_new(0x00283002, "US", descriptor)
     item.add_new(0x00283006, "US", entries)
@@ -281,7 +289,7 @@ def test_a_table_of_bytes_is_read_in_the_files_order(film: Film, syntax: str, bi
         {"RescaleSlope": "1e300"},
     ],
 )
-def test_values_that_would_be_shown_wrong_reject_the_file(film: Film, broken: dict[str, object]) -> None:
+def test_values_that_would_be_shown_wrong_reject_the_file(film: Film, broken: dict[str, Any]) -> None:
     assert _rejected(dicoms.native(film, BitsStored=12, **broken)).reason == Reason.BAD_HEADER
 
 

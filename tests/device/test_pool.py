@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
 import signal
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-import psutil
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from aidpost_device.bundle.manifest import ImageInput
@@ -324,8 +325,10 @@ def test_a_file_above_the_limit_is_not_read(tmp_path: Path) -> None:
 
 
 def test_a_worker_is_confined(pool: Pool, write: Write) -> None:
-    (result,) = pool(1).results([write("probe")])
+    made = pool(1)
+    (result,) = made.results([write("probe")])
     assert isinstance(result, PreparedScan), result.message
+    assert made.landlock == max(0, ctypes.CDLL(None).syscall(444, None, 0, 1))
 
 
 def test_the_nursery_is_single_threaded_and_safe_from_stray_folders(
@@ -392,6 +395,8 @@ def test_closing_ends_every_process_and_may_be_repeated(pool: Pool, write: Write
     assert _gone(started)
     assert not any(psutil.pid_exists(pid) for pid in started)
     with pytest.raises(RuntimeError):
+        next(results)  # its other files have no result: that must not look like the end
+    with pytest.raises(RuntimeError):
         next(made.results([write("plain", 4)]))
 
 
@@ -446,4 +451,4 @@ def test_the_seam_for_tests_is_what_production_uses() -> None:
     """`prepare_bytes` is called as the hostile tasks are: name, bytes, spec, limits."""
     content = dicoms.native(dicoms.film(70, 70, 12), BitsStored=12)
     assert prepare_bytes("x", memoryview(content), SPEC, DEFAULT_LIMITS).pixels.shape == (64, 64, 3)
-    assert decode("x", bytearray(content)).rows == 70
+    assert decode("x", content).rows == 70

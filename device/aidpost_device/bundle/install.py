@@ -100,6 +100,7 @@ def rollback(home: Home, name: str) -> tuple[Slot, Slot]:
     Raises `NoBundleError`, `RollbackError` where there is none before, or the error for which it no longer verifies.
     """
     with home.locked():
+        slots.sweep(home)
         state = _require_state(home, name)
         if state.previous is None:
             raise RollbackError(

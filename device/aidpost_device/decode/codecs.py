@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from importlib import metadata
 
@@ -46,9 +47,10 @@ def decode_encapsulated(syntax: str, data: Encoded, description: Description, si
 
 def _jpeg(data: Encoded, description: Description, size: int) -> Frame:
     header = _agreed(read_jpeg_header(data), description)
-    if header.precision == 8:
-        return decode_jpeg(data, size, trust_rgb=description.photometric == "RGB")
-    return _jpeg8(data, description, size)
+    if header.precision != 8:
+        return _jpeg8(data, description, size)
+    frame = decode_jpeg(data, size, trust_rgb=description.photometric == "RGB")
+    return replace(frame, pixels=interpret(frame.pixels, 8, description.signed))
 
 
 def decode_jpeg(data: Encoded, size: int, *, trust_rgb: bool = False) -> Frame:

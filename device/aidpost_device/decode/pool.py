@@ -83,6 +83,11 @@ class DecodePool:
         error.header = result.header
         raise error
 
+    @property
+    def landlock(self) -> int | None:
+        """Version of Landlock that confines the workers, 0 where the kernel has none; None before the first reply."""
+        return min((worker.landlock for worker in self._workers if worker.landlock is not None), default=None)
+
     def close(self) -> None:
         """End every worker and the fork server. May be called again."""
         if self._closed:
@@ -115,6 +120,8 @@ class DecodePool:
                 for worker in self._overdue():
                     slow = f"took longer than {self._limits.seconds:g} seconds"
                     yield from self._replace(worker, tasks, Reason.TOO_SLOW, slow)
+            if self._closed:
+                raise RuntimeError("the pool was closed before it had answered")
         finally:
             self._in_use = False
             self._returned.clear()
@@ -140,7 +147,7 @@ class DecodePool:
             except WorkerLostError:
                 self._returned.appendleft(task)
                 if not worker.tasks:  # else its end is noticed with the task that it was working on
-                    self._remove(worker)
+                    self._dismiss(worker)
 
     def _hire(self) -> WorkerHandle:
         pixel_bytes = self._shape[0] * self._shape[1] * self._shape[2]
@@ -152,11 +159,19 @@ class DecodePool:
         self._workers.remove(worker)
         return worker.bury()
 
+    def _dismiss(self, worker: WorkerHandle) -> int | None:
+        """Remove a spoilt worker and return how it ended. Raises `DecodeServiceError` when it never was a sound one."""
+        status = self._remove(worker)
+        if not worker.ready:
+            raise DecodeServiceError(
+                f"A decode worker could not start ({_describe(status)}).", "Free some memory and run the command again."
+            )
+        return status
+
     def _await(self) -> list[WorkerHandle]:
         """Wait for replies, or until the next deadline."""
-        begun = [worker.started for worker in self._workers if worker.tasks]
-        left = min(begun) + self._limits.seconds - time.monotonic()
-        return self._readable(max(0.0, left))
+        due = min(worker.due(self._limits.seconds) for worker in self._workers if worker.tasks)
+        return self._readable(max(0.0, due - time.monotonic()))
 
     def _readable(self, seconds: float) -> list[WorkerHandle]:
         poll = select.poll()
@@ -167,8 +182,8 @@ class DecodePool:
 
     def _overdue(self) -> list[WorkerHandle]:
         """Return the workers that are past their deadline and have still not answered."""
-        end = time.monotonic() - self._limits.seconds
-        late = [worker for worker in self._workers if worker.tasks and worker.started <= end]
+        now = time.monotonic()
+        late = [worker for worker in self._workers if worker.tasks and worker.due(self._limits.seconds) <= now]
         answered = self._readable(0) if late else []
         return [worker for worker in late if worker not in answered]
 
@@ -186,12 +201,8 @@ class DecodePool:
             yield from self._replace(worker, tasks, Reason.DECODER_CRASHED, "ended its decoder")
 
     def _replace(self, worker: WorkerHandle, tasks: Iterator[Task], reason: Reason, message: str) -> Iterator[Result]:
-        """Remove a spoilt worker: its file is judged, what was queued behind it goes to another."""
-        status = self._remove(worker)
-        if not worker.ready:
-            raise DecodeServiceError(
-                f"A decode worker could not start ({_describe(status)}).", "Free some memory and run the command again."
-            )
+        """Dismiss a spoilt worker: its file is judged, what was queued behind it goes to another."""
+        status = self._dismiss(worker)
         if not worker.tasks:
             return
         culprit, *queued = worker.tasks

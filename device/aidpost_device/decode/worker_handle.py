@@ -26,6 +26,9 @@ class Task:
     """Set once the file has spoiled a worker: another one only hashes it."""
 
 
+_START_SECONDS = 30.0
+"""Time a worker may take until it is ready, on a machine that is busy with other things."""
+
 Answer = tuple[Task, Done | Refused]
 
 
@@ -61,17 +64,26 @@ class WorkerHandle:
         os.set_blocking(reply_read, False)
         self._inbox = Inbox(reply_read, largest_reply)
         self.tasks: deque[Task] = deque()
-        self.ready = False
-        """Whether it has set its limits."""
+        self.landlock: int | None = None
+        """Version of Landlock that confines it, 0 for none; None until it is ready."""
         self.lost = False
         """Whether it has been seen dead; the task that it was working on is still to be judged."""
         self.started = 0.0
         """When the first of its tasks began, as far as can be told from here; monotonic seconds."""
 
     @property
+    def ready(self) -> bool:
+        """Whether it has set its limits."""
+        return self.landlock is not None
+
+    @property
     def replies(self) -> int:
         """Handle that is readable when there is a reply, or when the worker is gone."""
         return self._inbox.handle
+
+    def due(self, seconds: float) -> float:
+        """When it must have answered, given the seconds that a file may take; monotonic seconds."""
+        return self.started + (seconds if self.ready else max(seconds, _START_SECONDS))
 
     def give(self, task: Task) -> None:
         """Queue a task. Raises `WorkerLostError` when the worker was dead before."""
@@ -91,7 +103,8 @@ class WorkerHandle:
             for message in self._inbox.receive():
                 reply = parse_reply(message)
                 if isinstance(reply, Ready):
-                    self.ready = True
+                    self.landlock = reply.landlock
+                    self.started = time.monotonic()
                     continue
                 if not self.tasks or (isinstance(reply, Done) and len(reply.pixels) != self._pixel_bytes):
                     raise WorkerLostError(answered)
