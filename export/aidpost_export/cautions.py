@@ -6,7 +6,16 @@ from collections.abc import Callable, Iterator
 
 from aidpost_export.calibrate import TEMPERATURE
 from aidpost_export.figures import Caution, Evaluation, FindingFigures, GroupFigures
-from aidpost_export.sentences import capital, listed, number, number_interval, percent, percent_interval
+from aidpost_export.gates import AUROC_LOSS
+from aidpost_export.sentences import (
+    capital,
+    listed,
+    number,
+    number_interval,
+    percent,
+    percent_interval,
+    signed_interval,
+)
 
 LEAKAGE = 0.99
 """AUROC above which it is likelier that the test was too easy than that the model is so good."""
@@ -27,6 +36,7 @@ def cautions(evaluation: Evaluation) -> tuple[Caution, ...]:
             found.extend(
                 Caution(code=code, text=f"{capital(finding.name)}: {text}") for text in rule(finding, evaluation)
             )
+    found.extend(_variants(evaluation))
     found.extend(_cases(evaluation))
     return tuple(found)
 
@@ -146,6 +156,17 @@ _RULES: dict[str, Callable[[FindingFigures, Evaluation], Iterator[str]]] = {
     "transfer": _control,
 }
 """Code → rule on one finding, the most serious first."""
+
+
+def _variants(evaluation: Evaluation) -> Iterator[Caution]:
+    for variant in evaluation.device.variants if evaluation.device else ():
+        for finding in variant.findings:
+            if finding.change and finding.change.value < -AUROC_LOSS:
+                yield Caution(
+                    code="variant",
+                    text=f"{capital(finding.label)}: the variant {variant.name} for {listed(variant.targets)} changes "
+                    f"the AUROC by {signed_interval(finding.change)}, more than was allowed on the calibration cases.",
+                )
 
 
 def _cases(evaluation: Evaluation) -> Iterator[Caution]:

@@ -6,7 +6,6 @@ Reading → checks → cut. Validation and test rows are what the index says, or
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
@@ -22,7 +21,7 @@ from aidpost_device.durable import write_durably
 from aidpost_export import checks
 from aidpost_export.ages import parse_age
 from aidpost_export.cases import GROUP_COLUMNS, Cases, Role
-from aidpost_export.index import Index, Row, read_index
+from aidpost_export.index import Index, Row, read_index, read_table
 from aidpost_export.issues import Issue, Kind, refuse
 from aidpost_export.labels import findings_of
 from aidpost_export.pixels import prepare_cases
@@ -94,10 +93,10 @@ def dataset_digest(cases: Cases) -> str:
 def is_synthetic(folder: Path) -> bool:
     """Whether any row of a data folder's index says that its scan was generated."""
     path = folder / "index.csv"
-    if not path.is_file():
-        return False
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        return any((row.get("site") or "").lower().startswith(SYNTHETIC) for row in csv.DictReader(file))
+    heading, *rows = (read_table(path) if path.is_file() else []) or [[]]
+    names = [name.strip() for name in heading]
+    at = names.index("site") if "site" in names else None
+    return at is not None and any(row[at].strip().lower().startswith(SYNTHETIC) for row in rows if len(row) > at)
 
 
 # ---- checks ---------------------------------------------------------------------------------------------------------

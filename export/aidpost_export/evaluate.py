@@ -13,6 +13,7 @@ from aidpost_device.durable import write_durably
 from aidpost_export.calibrate import fit_temperature, probabilities
 from aidpost_export.cases import GROUP_COLUMNS, Cases
 from aidpost_export.cautions import cautions
+from aidpost_export.device_figures import device_figures
 from aidpost_export.errors import RunError
 from aidpost_export.figures import Evaluation, FindingFigures, Method, Skipped
 from aidpost_export.issues import Issue
@@ -127,7 +128,7 @@ def _assemble(run: RunFolder, measured: Measured, findings: tuple[FindingFigures
         findings=findings,
         classes=class_figures(measured) if recipe.task == "multiclass" else None,
         referral=referral_figures(measured) if len(recipe.finding) > 1 else None,
-        variants=(),
+        device=device_figures(run, measured),
         cautions=(),
         method=Method(resamples=RESAMPLES, seed=SEED),
     )

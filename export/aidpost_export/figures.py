@@ -127,23 +127,49 @@ class ReferralFigures(Section, frozen=True, kw_only=True):
     specificity: Estimate | None
 
 
-class VariantFigures(Section, frozen=True, kw_only=True):
-    """One device graph of one target."""
+class VariantFinding(Section, frozen=True, kw_only=True):
+    """One finding as one device graph tells it, on the validation cases."""
 
-    target: str
+    label: str
+    auroc: Interval | None
+    change: Interval | None
+    """That AUROC minus the trained network's, on the same resamples."""
+    sensitivity: Estimate | None
+    """At this graph's own threshold."""
+    specificity: Estimate | None
+
+
+class VariantFigures(Section, frozen=True, kw_only=True):
+    """One device graph that ships."""
+
     name: str
-    precision: str
-    accepted: bool
-    reason: str
-    """Why it was refused; empty when accepted."""
-    auroc: dict[str, Interval | None]
-    """Finding → AUROC on the validation cases; empty where its outputs were not kept."""
-    change: dict[str, Interval | None]
-    """Finding → that AUROC minus the float graph's, on the same resamples."""
+    precision: Literal["float32", "int8"]
+    targets: tuple[str, ...]
+    findings: tuple[VariantFinding, ...]
     flips: float | None
-    """Share of verdicts on the calibration cases that differ from the float graph's."""
+    """Share of verdicts on the calibration cases that differ from the float graph's; None for the float graph."""
     speed: float | None
-    """Float latency over this variant's; None where it was not timed here."""
+    """Float latency over this graph's; None where it was not timed here."""
+
+
+class RefusedVariant(Section, frozen=True, kw_only=True):
+    """One candidate that does not ship."""
+
+    name: str
+    target: str
+    calibration: str
+    float_stages: int
+    """Stages of the backbone that stayed in float."""
+    reasons: tuple[str, ...]
+
+
+class DeviceFigures(Section, frozen=True, kw_only=True):
+    """The boxes' own graphs."""
+
+    notes: dict[str, str]
+    """Target → what a reader must know of it."""
+    variants: tuple[VariantFigures, ...]
+    refused: tuple[RefusedVariant, ...]
 
 
 class Caution(Section, frozen=True, kw_only=True):
@@ -184,6 +210,7 @@ class Evaluation(Section, frozen=True, kw_only=True):
     findings: tuple[FindingFigures, ...]
     classes: ClassFigures | None
     referral: ReferralFigures | None
-    variants: tuple[VariantFigures, ...]
+    device: DeviceFigures | None
+    """None until the network was quantised."""
     cautions: tuple[Caution, ...]
     method: Method

@@ -84,7 +84,7 @@ def set_temperature(graph: bytes, temperature: ArrayLike) -> bytes:
 @torch.no_grad()
 def torch_outputs(graph: DeviceGraph, pixels: NDArray[np.uint8]) -> Prediction:  # (N, H, W, C)
     """Compute with torch what the exported graph must give."""
-    parts = graph.eval()(torch.from_numpy(np.ascontiguousarray(pixels)))
+    parts = graph.eval()(torch.from_numpy(np.array(pixels)))
     return Prediction(*(part.numpy() for part in parts))
 
 

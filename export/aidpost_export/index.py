@@ -60,7 +60,7 @@ def read_index(folder: Path, recipe: Recipe) -> Index:
             f"{folder} holds neither index.csv nor labels.csv.",
             f"Write index.csv with a heading `file,{recipe.label_column},patient` and one row per scan.",
         )
-    table = _read_table(path)
+    table = read_table(path)
     heading = [name.strip() for name in table[0]] if table else []
     needed = ("file", recipe.label_column)
     if missing := [name for name in needed if name not in heading]:
@@ -80,7 +80,7 @@ def read_index(folder: Path, recipe: Recipe) -> Index:
     return Index(path.name, tuple(heading), rows)
 
 
-def _read_table(path: Path) -> list[list[str]]:
+def read_table(path: Path) -> list[list[str]]:
     """Read a CSV file as spreadsheets write it: with or without a byte-order mark, with commas or semicolons."""
     try:
         text = path.read_text(encoding="utf-8-sig")

@@ -48,7 +48,7 @@ def assign_roles(
         "calibration": Share(split.calibration, LEAST),
     }
     _deal(roles, _groups(used, owner), classes, parts, seed)
-    _require_enough(targets, roles, recipe, len(used))
+    _require_enough(targets, roles, recipe, f"{len(used)} training labels of {len(set(owner[used]))} patients")
     return roles
 
 
@@ -73,7 +73,7 @@ def _deal(
             roles[row] = names[part]
 
 
-def _require_enough(targets: NDArray[np.float32], roles: Sequence[Role | None], recipe: Recipe, used: int) -> None:
+def _require_enough(targets: NDArray[np.float32], roles: Sequence[Role | None], recipe: Recipe, used: str) -> None:
     """See that every finding is there and is absent in each part that a step of the training reads."""
     fraction = min(recipe.split.tuning, recipe.split.calibration)
     for role in ("fit", "tuning", "calibration"):
@@ -81,7 +81,7 @@ def _require_enough(targets: NDArray[np.float32], roles: Sequence[Role | None], 
         for label, positives in zip(recipe.labels, part.sum(0), strict=True):
             if min(positives, len(part) - positives) < LEAST:
                 raise DatasetError(
-                    f"Of the {used} training labels, {role} gets {int(positives)} with {label!r} and "
+                    f"Of the {used}, {role} gets {int(positives)} with {label!r} and "
                     f"{len(part) - int(positives)} without; it needs {LEAST} of each.",
                     f"Label more scans or raise --limit: about {ceil((LEAST + 1) / fraction)} with {label!r} and as "
                     f"many without, of different patients, are enough; {3 * LEAST} of each are the least.",

@@ -77,35 +77,28 @@ def order_evenly(keys: Sequence[int], classes: NDArray[np.float32], seed: int) -
 
 
 def deal(groups: Groups, classes: NDArray[np.float32], shares: Sequence[Share], seed: int) -> list[int]:
-    """Give each patient to one of the parts: large ones first, each where it brings the classes nearest to the shares.
+    """Give each patient to one of the parts, so that every class is spread as the shares say.
 
-    Near is a small sum of squared differences over what is wanted (chi squared), so that small parts fill up evenly.
+    Patients with the rarest class come first, and of those the large ones (Sechidis et al., ECML 2011). A patient goes
+    to the part that lacks most of its least cases, then to where the sum of squared differences over what is wanted
+    (chi squared) becomes smallest. Returns the part of each patient, by position.
 
-    Returns the part of each patient, by position.  # classes: (N, C) 0 or 1
+    `classes`: (N, C) 0 or 1, at least one in each row.
     """
     if not groups:
         return []
-    counts = np.array([[len(rows), *classes[rows].sum(0)] for rows in groups])  # (G, 1 + C)
-    wanted = _wanted(counts.sum(0), shares)  # (P, 1 + C)
-    scale = 1 / np.maximum(wanted, 1)
+    counts = np.array([classes[rows].sum(0) for rows in groups], np.float64)  # (G, C)
+    totals = counts.sum(0)
+    wanted = np.maximum(np.array([[share.fraction] for share in shares]) * totals, 1)  # (P, C)
+    least = np.array([[share.least] for share in shares])  # (P, 1)
     held = np.zeros_like(wanted)
     parts = [0] * len(groups)
+    rarest = np.where(counts > 0, totals, np.inf).min(1)
     shuffled = np.random.default_rng(seed).permutation(len(groups))
-    for number in sorted(shuffled, key=lambda g: -counts[g, 0]):
-        cost = ((2 * (held - wanted) + counts[number]) * counts[number] * scale).sum(1)
-        parts[number] = int(cost.argmin())
-        held[parts[number]] += counts[number]
+    for number in sorted(shuffled.tolist(), key=lambda g: (rarest[g], -len(groups[g]))):
+        own = counts[number]
+        lack = np.minimum(np.clip(least - held, 0, None), own).sum(1)
+        change = ((2 * (held - wanted) + own) * own / wanted).sum(1)
+        parts[number] = int(np.lexsort((change, -lack))[0])
+        held[parts[number]] += own
     return parts
-
-
-def _wanted(totals: NDArray[np.float64], shares: Sequence[Share]) -> NDArray[np.float64]:
-    """Rows of each class that each part should get; the largest part gives what the least amounts need."""
-    fractions = np.array([share.fraction for share in shares])
-    least = np.array([share.least for share in shares])
-    wanted = fractions[:, None] * totals[None]
-    giver = int(fractions.argmax())
-    for column, total in enumerate(totals):
-        if total >= least.sum() + least.max(initial=0):
-            wanted[:, column] = np.maximum(wanted[:, column], least)
-            wanted[giver, column] = total - np.delete(wanted[:, column], giver).sum()
-    return wanted

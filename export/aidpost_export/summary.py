@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -12,8 +13,12 @@ from rich.text import Text
 
 from aidpost_device.bundle.manifest import Estimate
 from aidpost_export.figures import Evaluation
-from aidpost_export.sentences import number, percent
+from aidpost_export.sentences import number, percent, signed
 from aidpost_export.statistics import Interval
+
+if TYPE_CHECKING:
+    from aidpost_device.engine import Target
+    from aidpost_export.variant_record import TargetVariants
 
 
 def print_summary(evaluation: Evaluation, console: Console | None = None) -> None:
@@ -44,6 +49,24 @@ def print_summary(evaluation: Evaluation, console: Console | None = None) -> Non
     out.print(table)
     for caution in evaluation.cautions:
         out.print(Padding(Text(f"! {caution.text}"), (0, 0, 0, 1)), style="yellow")
+
+
+def print_variants(made: Mapping[Target, TargetVariants], console: Console | None = None) -> None:
+    """Print what ships to each target and why a candidate does not."""
+    out = console or Console()
+    for target, found in made.items():
+        table = Table(title=f"Device graphs for {target}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+        for head in ("graph", "AUROC change", "verdicts flipped", "speed", "ships"):
+            table.add_column(head, justify="left" if head in ("graph", "ships") else "right", overflow="fold")
+        for one in found.attempts:
+            speed = f"{one.speed:.2f}x" if one.speed else "the box decides"
+            ships = "no: " + "; ".join(one.refusals) if one.refusals else "yes"
+            name = f"{one.name}, {one.calibration}" + (f", {one.float_stages} stages in float" * bool(one.float_stages))
+            table.add_row(name, signed(one.auroc_change), percent(one.flips), speed, ships)
+        table.add_row("float32", "", "", "", "yes")
+        out.print(table)
+        if found.note:
+            out.print(Text(found.note))
 
 
 def _two_lines(figure: Interval | Estimate | None, write: Callable[[float], str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from aidpost_device.bundle.manifest import Estimate
+from aidpost_device.bundle.manifest import Estimate, FindingNumbers, Quantisation
 from aidpost_export.calibrate import probabilities
 from aidpost_export.commands.evaluate import evaluate as evaluate_command
 from aidpost_export.errors import CalibrationError, RunError
@@ -27,6 +28,16 @@ from aidpost_export.proportions import confusion
 from aidpost_export.run import RunFolder
 from aidpost_export.sentences import inline, listed, number, percent, signed
 from aidpost_export.statistics import auroc
+from aidpost_export.variant_record import (
+    FLOAT,
+    Attempt,
+    TargetVariants,
+    VariantRecord,
+    inputs_digest,
+    write_graph,
+    write_logits,
+    write_variants,
+)
 
 from .scored_runs import Plan, write_run
 
@@ -181,6 +192,109 @@ def test_a_strong_probe_is_called_out(tmp_path: Path) -> None:
     np.save(run.path / "pixels.npy", pixels)
     evaluation = evaluate(run, SILENT)
     assert any(c.code == "shortcut" and "grey levels" in c.text for c in evaluation.cautions)
+
+
+# ---- the boxes' graphs ----------------------------------------------------------------------------------------------
+
+
+def write_device(run: RunFolder, worse: float) -> None:
+    """What `quantize` leaves: the float graph, an INT8 graph whose logits are `worse` and a refused candidate."""
+    before = evaluate(run, SILENT).findings[0]
+    numbers = {before.label: FindingNumbers(temperature=before.temperature, operating_point=before.operating_point)}
+    noise = np.random.default_rng(1).normal(size=run.logits().shape) * worse
+    names = (FLOAT, "int8-u8s8")
+    for name in names:
+        write_graph(run, name, name.encode())
+    write_logits(run, "int8-u8s8", (run.logits() + noise).astype(np.float32))
+    quantisation = Quantisation(
+        scheme="u8s8", calibration="minmax", float_nodes=5, auroc_change=-0.001, flips=0.008, speed=2.25
+    )
+    float_record, int8_record = (
+        VariantRecord(
+            name=name,
+            precision="float32" if name == FLOAT else "int8",
+            sha256=hashlib.sha256(name.encode()).hexdigest(),
+            quantisation=None if name == FLOAT else quantisation,
+            findings=numbers,
+        )
+        for name in names
+    )
+    refused = Attempt(
+        name="int8-u8s8",
+        calibration="percentile",
+        float_stages=4,
+        auroc_change=-0.02,
+        flips=0.03,
+        speed=2.0,
+        refusals=("its AUROC is 0.0200 lower (0.005 is allowed)", "3.0% of its verdicts differ (1% are allowed)"),
+    )
+    accepted = msgspec.structs.replace(refused, calibration="minmax", refusals=())
+    for target, variants in {"x86": (int8_record, float_record), "jetson": (float_record,)}.items():
+        write_variants(
+            run,
+            TargetVariants(
+                target=target,  # type: ignore[arg-type]
+                inputs_sha256=inputs_digest(run),
+                note="TensorRT makes it FP16." if target == "jetson" else "",
+                variants=variants,
+                attempts=(refused, accepted) if target == "x86" else (),
+            ),
+        )
+
+
+def quantised_run(folder: Path, worse: float) -> RunFolder:
+    """A run with device graphs; the digest of its network wants files that only training writes."""
+    run = write_run(folder, Plan())
+    for name in ("model.safetensors", "network.json"):
+        (run.path / name).write_bytes(b"weights")
+    write_device(run, worse)
+    return run
+
+
+def test_device_graphs_are_measured_on_the_validation_cases(tmp_path: Path) -> None:
+    run = quantised_run(tmp_path / "run", 0.3)
+    evaluation = evaluate(run, SILENT)
+    assert evaluation.device is not None
+    found = {variant.name: variant for variant in evaluation.device.variants}
+    assert found[FLOAT].targets == ("x86", "jetson") and found["int8-u8s8"].targets == ("x86",)
+    same = found[FLOAT].findings[0]
+    assert same.auroc == evaluation.findings[0].auroc
+    assert same.change is not None and (same.change.low, same.change.high) == (0.0, 0.0)
+    changed = found["int8-u8s8"].findings[0]
+    assert changed.change is not None and changed.auroc is not None and same.auroc is not None
+    assert changed.change.value == pytest.approx(changed.auroc.value - same.auroc.value)
+    assert (found["int8-u8s8"].flips, found["int8-u8s8"].speed) == (0.008, 2.25)
+    assert "variant" not in codes(evaluation)
+
+
+def test_the_report_says_why_a_variant_was_refused(tmp_path: Path) -> None:
+    run = quantised_run(tmp_path / "run", 0.3)
+    evaluation = evaluate(run, SILENT)
+    assert evaluation.device is not None and len(evaluation.device.refused) == 1
+    words = text_of((run.path / "report.html").read_text())
+    assert "its AUROC is 0.0200 lower (0.005 is allowed); 3.0% of its verdicts differ (1% are allowed)" in words
+    assert "percentile, first 4 stages in float" in words
+    assert "jetson: TensorRT makes it FP16." in words
+    assert "2.2\N{MULTIPLICATION SIGN}" in words and "0.8%" in words
+
+
+def test_a_variant_that_loses_on_unseen_cases_is_called_out(tmp_path: Path) -> None:
+    (caution,) = [c for c in evaluate(quantised_run(tmp_path / "run", 6), SILENT).cautions if c.code == "variant"]
+    assert "int8-u8s8 for x86" in caution.text and "\N{MINUS SIGN}0." in caution.text
+
+
+def test_variants_of_other_weights_are_not_reported(tmp_path: Path) -> None:
+    run = quantised_run(tmp_path / "run", 0.3)
+    (run.path / "model.safetensors").write_bytes(b"trained again")
+    assert evaluate(run, SILENT).device is None
+    assert "has not been quantised yet" in (run.path / "report.html").read_text()
+
+
+def test_logits_of_a_variant_of_other_cases_are_refused(tmp_path: Path) -> None:
+    run = quantised_run(tmp_path / "run", 0.3)
+    np.save(run.path / "device" / "int8-u8s8.logits.npy", run.logits()[1:])
+    with pytest.raises(RunError, match="logits of variant int8-u8s8"):
+        evaluate(run, SILENT)
 
 
 # ---- groups ---------------------------------------------------------------------------------------------------------

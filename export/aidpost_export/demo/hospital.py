@@ -1,6 +1,7 @@
 """Two hospitals that do not exist, with films of people who do not exist: a large one, and a clinic far away.
 
-They differ as real ones do: another detector without a grid, other positioning, another mix of people, fainter disease.
+They differ as real ones do: another machine and a harsher display, other positioning, clothes and leads on the chest,
+children instead of grown people, fewer of whom are ill.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Hospital:
     prevalence: float
     """Share of films with consolidation."""
     strength: float
-    """Median share of the air that a consolidation takes; fainter disease is harder to see."""
+    """Median share of the air that a consolidation takes; less is harder to see."""
     returning: float
     """Share of people with a second film."""
 
@@ -88,8 +89,8 @@ CLINIC = Hospital(
         rows=288,
         columns=240,
         detector=Detector(
-            scatter=0.6,
-            quanta=0.03,
+            scatter=0.4,
+            quanta=0.02,
             unsharp=4,
             equalise=0.0,
             smear=1,
@@ -104,12 +105,12 @@ CLINIC = Hospital(
         devices=0.5,
         clothing=0.6,
     ),
-    window=(0.52, 0.9),
+    window=(0.64, 0.45),
     anteroposterior=0.8,
-    ages=(1, 75),
+    ages=(1, 30),
     women=0.6,
-    prevalence=0.35,
-    strength=0.75,
+    prevalence=0.4,
+    strength=0.85,
     returning=0.1,
 )
 
@@ -141,7 +142,7 @@ def plan_films(hospital: Hospital, counts: dict[str, int], seed: int) -> list[Fi
             people += 1
             rng = np.random.default_rng((seed, people))
             person = Person(
-                id=f"{hospital.machine.modality}{people:05d}",
+                id=f"{hospital.machine.modality}{seed}-{people:05d}",
                 sex="F" if rng.random() < hospital.women else "M",
                 age=round(float(rng.triangular(hospital.ages[0], 0.6 * hospital.ages[1], hospital.ages[1])), 1),
             )
@@ -182,18 +183,25 @@ def take_film(film: Film, folder: Path) -> None:
 
 
 def write_hospital(folder: Path, films: list[Film], reporter: Reporter) -> None:
-    """Take all films of a hospital into a folder with an `index.csv`, on all cores."""
+    """Take all films of a hospital into a folder with an `index.csv`. Nothing is done when they are there already."""
+    index = _index(films)
+    if (folder / "index.csv").is_file() and (folder / "index.csv").read_text(encoding="utf-8") == index:
+        return
+    write_films(folder, films, reporter)
+    write_durably(folder / "index.csv", index.encode())
+
+
+def write_films(folder: Path, films: list[Film], reporter: Reporter) -> None:
+    """Take films into a folder, on all cores."""
     for split in {film.split for film in films}:
         (folder / split).mkdir(parents=True, exist_ok=True)
-    workers = len(sched_getaffinity(0))
     batches = [films[start : start + 20] for start in range(0, len(films), 20)]
     with (
-        ProcessPoolExecutor(workers, mp_context=get_context("forkserver")) as pool,
+        ProcessPoolExecutor(len(sched_getaffinity(0)), mp_context=get_context("forkserver")) as pool,
         reporter.bar(f"Taking films at the {films[0].hospital.name}", len(films)) as bar,
     ):
         for count in pool.map(_take_batch, batches, [folder] * len(batches)):
             bar.advance(count)
-    write_durably(folder / "index.csv", _index(films).encode())
 
 
 def _take_batch(films: list[Film], folder: Path) -> int:

@@ -201,8 +201,9 @@ def _vessels(rng: np.random.Generator, x: Field, y: Field, side: Field) -> Field
     radius = np.sqrt(right**2 + down**2)
     angle = np.arctan2(down, right) + np.float32(0.22) * smooth_noise(rng, x.shape, 5)
     texture = np.stack([_branches(rng), _branches(rng)])  # (side, radius, angle)
-    outward = np.clip(np.sqrt(radius) * np.float32(150), 0, 127).astype(np.intp)
-    around = ((angle + np.float32(np.pi)) * np.float32(511 / (2 * np.pi))).astype(np.intp) & 511
+    steps, turns = texture.shape[1:]
+    outward = np.minimum(np.sqrt(radius) * np.float32(steps / 0.85), steps - 1).astype(np.intp)
+    around = ((angle + np.float32(np.pi)) * np.float32(turns / (2 * np.pi))).astype(np.intp) % turns
     fade = np.exp(radius * np.float32(-4)) * np.clip(radius * np.float32(16), 0, 1)
     vessels: Field = texture[(x > 0).astype(np.intp), outward, around] * fade
     for _ in range(int(rng.poisson(7))):
@@ -213,10 +214,10 @@ def _vessels(rng: np.random.Generator, x: Field, y: Field, side: Field) -> Field
 
 
 def _branches(rng: np.random.Generator) -> Field:
-    """Streaks over (128 steps of the square root of the radius, 512 angles)."""
-    streaks = np.zeros((128, 512), np.float32)
+    """Streaks over (steps of the square root of the radius, angles)."""
+    streaks = np.zeros((80, 320), np.float32)
     for around, along, weight in ((30, 6, 0.42), (64, 9, 0.3), (110, 15, 0.18)):
-        ridge = smooth_noise(rng, (128, 512), along, around)
+        ridge = smooth_noise(rng, streaks.shape, along, around)
         streaks += np.float32(weight) * np.clip(ridge - np.float32(0.4), 0, 1.2)
     return streaks
 

@@ -1,0 +1,94 @@
+"""The model card: the recipe's words on use and limits, completed with what was measured.
+
+After Mitchell et al., "Model Cards for Model Reporting", FAT* 2019.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aidpost_export.figures import Evaluation, FindingFigures
+from aidpost_export.recipe import Recipe
+from aidpost_export.sentences import number, number_interval, percent, percent_interval
+from aidpost_export.variant_record import TargetVariants
+
+_HIDDEN = "not shown"
+"""A group with too few cases; nothing is known about it."""
+
+
+def write_card(card: str, recipe: Recipe, evaluation: Evaluation, made: Sequence[TargetVariants]) -> str:
+    """Complete a recipe's card with figures, groups, device graphs and cautions."""
+    parts = [
+        card.rstrip(),
+        "## Measured on the validation cases\n\n" + _figures(evaluation),
+        "## Groups\n\n" + _groups(evaluation),
+        "## Device graphs\n\n" + _graphs(made),
+        "## Read before use\n\n" + _cautions(evaluation),
+    ]
+    if evaluation.synthetic:
+        parts.insert(1, "**Made from generated images. For practice only, not for people.**")
+    parts.append(
+        "Thresholds were chosen on the calibration cases to reach a sensitivity of "
+        f"{percent(recipe.target_sensitivity)}; predictive values hold at a prevalence of {percent(recipe.prevalence)}."
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def _figures(evaluation: Evaluation) -> str:
+    header = ["finding", "cases", "AUROC", "threshold", "sensitivity", "specificity", "PPV", "NPV"]
+    rows = [
+        [
+            figures.name,
+            f"{figures.positives} of {figures.cases}",
+            number_interval(figures.auroc),
+            number(figures.operating_point.threshold),
+            percent_interval(figures.sensitivity),
+            percent_interval(figures.specificity),
+            percent_interval(figures.positive_predictive_value),
+            percent_interval(figures.negative_predictive_value),
+        ]
+        for figures in evaluation.findings
+    ]
+    return _table(header, rows)
+
+
+def _groups(evaluation: Evaluation) -> str:
+    header = ["finding", "group", "cases", "AUROC", "sensitivity", "specificity"]
+    rows = [_group_row(figures, position) for figures in evaluation.findings for position in range(len(figures.groups))]
+    return _table(header, rows) if rows else "No groups are known in this dataset."
+
+
+def _group_row(figures: FindingFigures, position: int) -> list[str]:
+    group = figures.groups[position]
+    counts = f"{group.positives} of {group.cases}"
+    shown = [
+        number_interval(group.auroc) if group.auroc else _HIDDEN,
+        percent_interval(group.sensitivity) if group.sensitivity else _HIDDEN,
+        percent_interval(group.specificity) if group.specificity else _HIDDEN,
+    ]
+    return [figures.name, f"{group.column} {group.value}", counts, *shown]
+
+
+def _graphs(made: Sequence[TargetVariants]) -> str:
+    lines = []
+    for target in made:
+        lines.append(f"- {target.target}: " + ", ".join(one.name for one in target.variants))
+        if target.note:
+            lines.append(f"  - {target.note}")
+        lines += [
+            f"  - not shipped, {one.name} ({one.calibration}, {one.float_stages} stages in float): "
+            + "; ".join(one.refusals)
+            for one in target.attempts
+            if one.refusals
+        ]
+    return "\n".join(lines)
+
+
+def _cautions(evaluation: Evaluation) -> str:
+    lines = [f"- {caution.text}" for caution in evaluation.cautions]
+    return "\n".join(lines) if lines else "The evaluation raised no caution. That is no proof that the model travels."
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines)

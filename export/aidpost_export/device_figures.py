@@ -1,0 +1,89 @@
+"""What became of the network on its way to the boxes: each device graph's own figures on the validation cases."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from aidpost_export.calibrate import probabilities
+from aidpost_export.errors import RunError
+from aidpost_export.figures import DeviceFigures, RefusedVariant, VariantFigures, VariantFinding
+from aidpost_export.measure import Measured
+from aidpost_export.proportions import rates
+from aidpost_export.resampling import auroc_difference, auroc_interval
+from aidpost_export.run import RunFolder
+
+if TYPE_CHECKING:
+    from aidpost_export.variant_record import VariantRecord
+
+
+def device_figures(run: RunFolder, measured: Measured) -> DeviceFigures | None:
+    """Measure the graphs that `quantize` made of this network; None when it made none."""
+    if not (run.path / "device").is_dir():
+        return None
+    from aidpost_export.variant_record import read_variants  # brings the quantiser: seconds
+
+    made = read_variants(run)
+    if not made:
+        return None
+    records, targets = {}, dict[str, list[str]]()
+    for target, found in made.items():
+        for record in found.variants:
+            records[record.name] = record
+            targets.setdefault(record.name, []).append(target)
+    return DeviceFigures(
+        notes={target: found.note for target, found in made.items() if found.note},
+        variants=tuple(
+            _variant_figures(run, measured, record, tuple(targets[name])) for name, record in records.items()
+        ),
+        refused=tuple(
+            RefusedVariant(
+                name=attempt.name,
+                target=target,
+                calibration=attempt.calibration,
+                float_stages=attempt.float_stages,
+                reasons=attempt.refusals,
+            )
+            for target, found in made.items()
+            for attempt in found.attempts
+            if attempt.refusals
+        ),
+    )
+
+
+def _variant_figures(
+    run: RunFolder, measured: Measured, record: VariantRecord, targets: tuple[str, ...]
+) -> VariantFigures:
+    from aidpost_export.variant_record import read_logits  # as above
+
+    logits, labels = read_logits(run, record.name), measured.recipe.labels
+    if logits.shape != measured.cases.targets.shape:
+        raise RunError(
+            f"The logits of variant {record.name} have shape {logits.shape}, the cases {measured.cases.targets.shape}.",
+            "Run `aidpost export quantize` on this run again.",
+        )
+    temperature = np.array([record.findings[label].temperature for label in labels])
+    probability = probabilities(logits, temperature, measured.recipe.activation)[measured.validation]
+    findings = []
+    for k, label in enumerate(labels):
+        before, target = measured.column(k)
+        threshold = record.findings[label].operating_point.threshold
+        sensitivity, specificity = rates(probability[:, k], target, threshold, measured.patients)
+        findings.append(
+            VariantFinding(
+                label=label,
+                auroc=auroc_interval(probability[:, k], target, measured.patients),
+                change=auroc_difference(probability[:, k], before, target, measured.patients),
+                sensitivity=sensitivity,
+                specificity=specificity,
+            )
+        )
+    return VariantFigures(
+        name=record.name,
+        precision=record.precision,
+        targets=targets,
+        findings=tuple(findings),
+        flips=record.quantisation.flips if record.quantisation else None,
+        speed=record.quantisation.speed if record.quantisation else None,
+    )

@@ -1,0 +1,119 @@
+"""Gates: what an INT8 graph may change before it is refused. Pure: arrays of the calibration cases in, a judgement out.
+
+N calibration cases, K findings. Every figure is the worst finding's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aidpost_device.bundle.manifest import OperatingPoint
+from aidpost_export.calibrate import fit_temperature, operating_point, probabilities
+from aidpost_export.errors import CalibrationError
+from aidpost_export.recipe import Recipe
+from aidpost_export.statistics import auroc
+
+AUROC_LOSS = 0.005
+"""Largest fall of the AUROC."""
+FLIPS = 0.01
+"""Largest fraction of verdicts that differ from the float graph's."""
+FASTER = 1.0
+"""Speed ratio above which a graph is worth shipping."""
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """One graph's calibrated outputs on the calibration cases."""
+
+    temperature: NDArray[np.float64]  # (K,)
+    probability: NDArray[np.float32]  # (N, K)
+    points: tuple[OperatingPoint, ...]  # K
+
+    @property
+    def verdicts(self) -> NDArray[np.bool_]:
+        """Whether each case is positive for each finding.  # (N, K)"""
+        thresholds = np.array([point.threshold for point in self.points], np.float32)
+        found: NDArray[np.bool_] = self.probability >= thresholds
+        return found
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a graph changed against the float graph."""
+
+    auroc: float
+    """AUROC minus that of the float graph."""
+    flips: float
+    """Fraction of verdicts that differ."""
+
+    def refusals(self, speed: float | None) -> tuple[str, ...]:
+        """Say why the graph is refused, in words; nothing when it passes. `speed` is None where it was not timed."""
+        told = []
+        if self.auroc < -AUROC_LOSS:
+            told.append(f"its AUROC is {-self.auroc:.4f} lower ({AUROC_LOSS} is allowed)")
+        if self.flips > FLIPS:
+            told.append(f"{self.flips:.1%} of its verdicts differ ({FLIPS:.0%} are allowed)")
+        if speed is not None and speed <= FASTER:
+            told.append(f"it is no faster here ({speed:.2f} times the float graph's speed)")
+        return tuple(told)
+
+
+def recalibrate(
+    logits: NDArray[np.floating],  # (N, K)
+    targets: NDArray[np.float32],  # (N, K)
+    patients: Sequence[str],  # N
+    recipe: Recipe,
+    reference: Calibrated,
+) -> Calibrated:
+    """Refit temperature and operating points on another graph's logits, near the reference's verdicts."""
+    temperature = fit_temperature(logits, targets, recipe.activation)
+    probability = probabilities(logits, temperature, recipe.activation)
+    verdicts, witnesses = reference.verdicts, np.array(patients)
+    points = []
+    for k in range(len(recipe.labels)):
+        p, y = probability[:, k], targets[:, k]
+        threshold = matching_threshold(p, y, verdicts[:, k], recipe.target_sensitivity)
+        points.append(operating_point(p, y, threshold, recipe.target_sensitivity, witnesses))
+    return Calibrated(temperature, probability, tuple(points))
+
+
+def matching_threshold(
+    probability: NDArray[np.float32],  # (N,)
+    target: NDArray[np.float32],  # (N,) in {0, 1}
+    verdicts: NDArray[np.bool_],  # (N,)
+    target_sensitivity: float,
+) -> float:
+    """Choose, among the thresholds that reach the target sensitivity, the one that keeps most of the verdicts.
+
+    With a hundred calibration cases each case is 1 % of the verdicts: the largest threshold alone, as the float graph
+    takes it, would often flip a case only because its neighbours changed places. Of equal ones it takes the middle of
+    the widest gap between scores. Raises `CalibrationError` when no case has the finding.
+    """
+    positives = float((target > 0).sum())
+    if positives == 0:
+        raise CalibrationError("No calibration case has the finding.", "Label more cases with it.")
+    scores = np.unique(probability)
+    below = np.concatenate([np.zeros(1, np.float32), scores[:-1]])
+    middles = ((scores.astype(np.float64) + below) / 2).astype(np.float32)
+    thresholds = np.where(middles > below, middles, scores)  # (T,), exact in float32, in which the box compares
+    positive = probability[None, :] >= thresholds[:, None]  # (T, N)
+    sensitivity = (positive & (target > 0)).sum(axis=1) / positives
+    flips = (positive != verdicts).sum(axis=1)
+    allowed = sensitivity >= target_sensitivity - 1e-9
+    best = allowed & (flips == flips[allowed].min())
+    return float(thresholds[best][np.argmax((scores - below)[best])])
+
+
+def compare(found: Calibrated, reference: Calibrated, targets: NDArray[np.float32]) -> Change:  # targets (N, K)
+    """Measure what a graph changed."""
+    changes = []
+    for k in range(targets.shape[1]):
+        before, after = (auroc(one.probability[:, k], targets[:, k]) for one in (reference, found))
+        if before is not None and after is not None:
+            changes.append(after - before)
+    flips = (found.verdicts != reference.verdicts).mean(axis=0)  # (K,)
+    return Change(auroc=min(changes, default=0.0), flips=float(flips.max()))
