@@ -6,7 +6,6 @@ Everything here is chosen on the calibration cases and on nothing else. N cases,
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from aidpost_device.bundle.manifest import OperatingPoint
 from aidpost_export.errors import CalibrationError
 from aidpost_export.proportions import confusion, rates
+from aidpost_export.recipe import Activation
 
-Activation = Literal["sigmoid", "softmax"]
 Values = NDArray[np.float64]
 
 TEMPERATURE = (0.05, 20.0)

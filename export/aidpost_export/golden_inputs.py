@@ -36,7 +36,7 @@ SIDES = (300, 260)
 """Rows and columns of most pictures: neither square nor a multiple of anything."""
 _BLOBS = ((0.35, 0.30, 0.12, 0.30), (0.60, 0.70, 0.18, 0.25), (0.25, 0.75, 0.04, 0.35))
 """Centre (row, column), size and height, as fractions of the picture and of the grey scale."""
-_CLOUDS = (8,24,64)
+_CLOUDS = (6, 16, 40, 96)
 """Clouds along each side, from large to small."""
 
 Samples = NDArray[Any]
@@ -86,7 +86,7 @@ def picture(rows: int, columns: int, seed: int) -> NDArray[np.float64]:
     random = np.random.default_rng(seed)
     for cells in _CLOUDS:
         grid = Image.fromarray(random.uniform(-1, 1, (cells, cells)).astype(np.float32))
-        image += 0.10 * np.asarray(grid.resize((columns, rows), Image.Resampling.BICUBIC), np.float64)
+        image += 0.15 * np.asarray(grid.resize((columns, rows), Image.Resampling.BICUBIC), np.float64)
     drawn: NDArray[np.float64] = np.clip(image, 0, 1)
     return drawn
 

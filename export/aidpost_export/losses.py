@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from aidpost_export.calibrate import fit_temperature
 from aidpost_export.recipe import Activation
 
 
@@ -32,5 +33,9 @@ def case_losses(
 
 
 def tuning_loss(logits: NDArray[np.floating], targets: NDArray[np.float32], activation: Activation) -> float:
-    """Cross-entropy averaged over the cases.  # both (N, K)"""
-    return float(case_losses(logits, targets, activation).mean())
+    """Cross-entropy averaged over the cases, at the temperature that suits these logits best.  # both (N, K)
+
+    The temperature is fitted afterwards anyway: a network is not worse for being too sure of what it ranks right.
+    """
+    tempered = logits / fit_temperature(logits, targets, activation)
+    return float(case_losses(tempered, targets, activation).mean())

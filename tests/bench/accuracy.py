@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
-
 from tests.bench.workshop import WORKSHOP, adapted, aidpost, data_folder, installed, table
 
 WANTED = {"cxr_kermany": 0.996, "cxr_nih": 0.90, "malaria_cells": 0.985}
@@ -50,13 +49,14 @@ def main() -> None:
                 area(small / "control", task),
             )
         )
-    table(["data, `val` rows", "wanted", "shipped, from readings.csv", "float", "200 labels", "from scratch, 200"], rows)
+    table(["`val` rows of", "wanted", "shipped, from readings.csv", "float", "200 labels", "from scratch, 200"], rows)
 
 
 def screened(task: Task, run: Path, data: Path) -> tuple[float, str]:
     """AUROC of the readings of the validation rows, and the variant that read them."""
     with (data / task.data / "index.csv").open(newline="") as file:
-        truth = {str(data / task.data / row["file"]): row["label"] for row in csv.DictReader(file) if row["split"] == "val"}
+        rows = [row for row in csv.DictReader(file) if row["split"] == "val"]
+    truth = {str(data / task.data / row["file"]): row["label"] for row in rows}
     out = WORKSHOP / "readings" / run.name
     shutil.rmtree(out, ignore_errors=True)
     listing = WORKSHOP / "lists" / f"{run.name}.txt"
@@ -83,4 +83,4 @@ def area(run: Path, task: Task) -> str:
     value = auroc_interval(folder.logits()[rows, column], cases.targets[rows, column], patients)
     if value is None:
         raise SystemExit(f"{run}: the validation rows have one class only.")
-    return f"{value.value:.4f} ({value.low:.3f}–{value.high:.3f})"
+    return f"{value.value:.4f} ({value.low:.3f} to {value.high:.3f})"

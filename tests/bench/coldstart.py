@@ -11,9 +11,8 @@ import time
 from pathlib import Path
 
 import psutil
-
 from tests.bench.films import write_films
-from tests.bench.workshop import WORKSHOP, adapted, data_folder, installed, machine, table
+from tests.bench.workshop import WORKSHOP, data_folder, film_reader, installed, machine, table
 
 RUNS = 7
 COMMAND = str(Path(sys.executable).parent / "aidpost")
@@ -22,8 +21,7 @@ COMMAND = str(Path(sys.executable).parent / "aidpost")
 def main() -> None:
     """Print medians of several runs; memory is the sum of proportional set sizes, sampled every 5 ms."""
     data = data_folder()
-    run = adapted("throughput", "cxr-pneumonia", data / "cxr_nih", data / "base" / "mobilenet_v2_1.0_224", "--limit", "200")
-    home = installed(run)
+    home = installed(film_reader(data))
     originals = sorted((data / "cxr_nih" / "originals").glob("*.png"))
     film = write_films(WORKSHOP / "one-film", "uncompressed", originals, 1)[0]
     print(machine() + "\n")
@@ -44,7 +42,7 @@ def main() -> None:
             ("screen one.dcm, wall", f"{statistics.median(walls):.2f} s", _range(walls), "1.0 s"),
             ("screen one.dcm, memory of the tree", f"{statistics.median(peaks):.0f} MB", _range(peaks), "200 MB"),
             ("aidpost --help, wall", f"{statistics.median(helps):.3f} s", _range(helps), "0.15 s"),
-            ("python -c 'import numpy, onnxruntime', wall", f"{statistics.median(floors):.2f} s", _range(floors), "floor"),
+            ("import numpy, onnxruntime, wall", f"{statistics.median(floors):.2f} s", _range(floors), "the floor"),
         ],
     )
 
@@ -74,4 +72,4 @@ def _tree(process: psutil.Process) -> float:
 
 
 def _range(values: list[float]) -> str:
-    return f"{min(values):.2f}–{max(values):.2f}"
+    return f"{min(values):.2f} to {max(values):.2f}"

@@ -11,10 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
-
 from tests.bench.films import SYNTAXES, write_films
-from tests.bench.workshop import WORKSHOP, adapted, aidpost, data_folder, installed, machine, table
+from tests.bench.workshop import WORKSHOP, aidpost, data_folder, film_reader, installed, machine, table
+
+from aidpost_device.bundle.manifest import ImageInput, Variant
+from aidpost_device.bundle.verify import VerifiedBundle
+from aidpost_device.engine import Prediction
 
 COUNTS = {"uncompressed": 600, "JPEG lossless": 240, "JPEG 2000": 240}
 SAMPLE = 24
@@ -26,8 +30,7 @@ WANTED = {"uncompressed": 6, "JPEG lossless": 4, "JPEG 2000": 8}
 def main() -> None:
     """Print the table, one row per transfer syntax: medians of interleaved rounds."""
     data = data_folder()
-    run = adapted("throughput", "cxr-pneumonia", data / "cxr_nih", data / "base" / "mobilenet_v2_1.0_224", "--limit", "200")
-    home = installed(run)
+    home = installed(film_reader(data))
     originals = sorted((data / "cxr_nih" / "originals").glob("*.png"))
     print(f"{machine()}; files of 2000x2500 pixels, 16 bits allocated, 12 stored\n")
     rows = []
@@ -44,7 +47,7 @@ def main() -> None:
         rows.append((syntax, count, *figures, f"{fraction:.2f} (≥ 0.85)", f"{multiple:.1f} (≥ {WANTED[syntax]})"))
         shutil.rmtree(films[0].parent)
     table(
-        ["transfer syntax", "files", "naive, ms a file", "limit, ms a file", "screen, ms a file", "of limit", "of naive"],
+        ["transfer syntax", "files", "naive, ms a file", "limit, ms", "screen, ms", "of the limit", "of naive"],
         rows,
     )
 
@@ -102,18 +105,18 @@ def naive(films: list[Path], home: Path) -> float:
     return (time.perf_counter() - begun) / len(films)
 
 
-def _bundle(home: Path):  # noqa: ANN202 - a triple of the bundle's parts
+def _bundle(home: Path) -> tuple[VerifiedBundle, Variant, ImageInput]:
     from aidpost_device.bundle.install import active_bundle
-    from aidpost_device.engine import host_target
+    from aidpost_device.engine import host_target, image_input
     from aidpost_device.home import Home
 
     bundle = active_bundle(Home.at(home), None)
     name = bundle.manifest.targets[host_target()][0]
     variant = next(variant for variant in bundle.manifest.variants if variant.name == name)
-    return bundle, variant, bundle.manifest.input
+    return bundle, variant, image_input(bundle.manifest)
 
 
-def _engine(home: Path) -> tuple[Callable[[np.ndarray], object], object]:
+def _engine(home: Path) -> tuple[Callable[[NDArray[np.uint8]], Prediction], ImageInput]:
     from aidpost_device.engine import Engine
 
     bundle, variant, spec = _bundle(home)

@@ -49,9 +49,7 @@ def machine() -> str:
     return f"{model}, {os.cpu_count()} cores, {platform.machine()}, load {os.getloadavg()[0]:.1f}"
 
 
-def adapted(
-    name: str, recipe: str, data: Path, base: Path | str, *options: str | Path, control: bool = False
-) -> Path:
+def adapted(name: str, recipe: str, data: Path, base: Path | str, *options: str | Path, control: bool = False) -> Path:
     """A finished and evaluated run, made once and kept."""
     run = WORKSHOP / "runs" / name
     if not (run / "evaluation.json").is_file():
@@ -83,3 +81,9 @@ def installed(run: Path) -> Path:
         aidpost("device", "trust", "add", WORKSHOP / "keys" / "bench.pub", "--yes", home=home)
         aidpost("device", "install", bundle, home=home)
     return home
+
+
+def film_reader(data: Path) -> Path:
+    """A run for the benchmarks that time films: what the model says does not matter there, its size does."""
+    base = data / "base" / "mobilenet_v2_1.0_224"
+    return adapted("film-reader", "cxr-pneumonia", data / "cxr_nih", base, "--limit", "200")

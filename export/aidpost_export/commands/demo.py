@@ -46,5 +46,5 @@ def demo(out: Path, data: Path | None, base: Path | None, recipe: str, limit: in
     console.print(worth_table(measure_worth(told.run, told.base, evaluation), first.name, first.cases))
     if told.archive:
         console.print()
-        console.print(stray_table(told, told.archive))
+        console.print(stray_table(told))
     click.echo("\n" + "\n".join(closing_words(told, monotonic() - begun)))

@@ -84,12 +84,13 @@ def tell(out: Path, own: Own | None, scale: Scale, limit: int, reporter: Reporte
     run, key, bundle, results = out / "run", out / "keys" / "demo.key", out / "demo.aidpost", out / "results"
     adapt = ["export", "adapt", recipe, "--data", str(data), "--base", str(base), "--run", str(run)]
     _command([*adapt, "--limit", str(limit), "--control", *(["--skip-bad"] if own and own.skip_bad else [])])
-    _command(["export", "quantize", str(run), "--target", host_target()])
-    _command(["export", "evaluate", str(run)])
     if not key.is_file():
         key.parent.mkdir(exist_ok=True)
         _command(["export", "keygen", str(key)])
-    _command(["export", "pack", str(run), "--key", str(key), "--target", host_target(), "--out", str(bundle)])
+    if not _is_packed(run, bundle):
+        _command(["export", "quantize", str(run), "--target", host_target()])
+        _command(["export", "evaluate", str(run)])
+        _command(["export", "pack", str(run), "--key", str(key), "--target", host_target(), "--out", str(bundle)])
     with _home(out / "home"):
         _command(["device", "trust", "add", f"{key}.pub", "--yes"])
         _command(["device", "install", str(bundle)])
@@ -112,6 +113,11 @@ def _make_hospitals(out: Path, scale: Scale, reporter: Reporter) -> None:
         write_stray(out / ARCHIVE / STRAY_FOLDER, out / "clinic" / archive[0].file)
     adapt = ["export", "adapt", str(out / "recipes" / "phantom-hospital"), "--data", str(out / "large")]
     _command([*adapt, "--base", "random", "--architecture", ARCHITECTURE, "--run", str(out / "base")])
+
+
+def _is_packed(run: Path, bundle: Path) -> bool:
+    """Whether the bundle was packed after the network was trained: packing again would only count it as another one."""
+    return bundle.is_file() and bundle.stat().st_mtime_ns > (run / "logits.npy").stat().st_mtime_ns
 
 
 def _list_stored(own: Own, out: Path) -> Path:

@@ -11,13 +11,13 @@ from PIL.PngImagePlugin import PngInfo
 from aidpost_export.phantoms.dicom import COMMENT, Machine, Person, dicom_film, write_dicom
 
 STRAY = {
-    "truncated.dcm": "a film whose copying was cut off",
+    "truncated.dcm": "a film cut off while copied",
     "empty.dcm": "an empty file",
     "notes.txt": "a text file",
     "head-ct.dcm": "a CT image",
     "lateral.dcm": "a lateral film",
     "blank.png": "a blank picture",
-    "photograph.png": "a picture of noise without a header",
+    "photograph.png": "noise, no header",
 }
 """File → what it is."""
 

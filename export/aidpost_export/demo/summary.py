@@ -16,26 +16,37 @@ from aidpost_export.statistics import Interval
 
 
 def worth_table(rows: list[Worth], finding: str, cases: int) -> Table:
-    """Draw what transfer was worth."""
-    table = Table(title=f"{finding}: {cases} local cases that no training saw", title_justify="left")
-    for heading in ("network", "local labels", "AUROC (95 %)", "sensitivity", "specificity"):
-        table.add_column(heading, justify="left" if heading == "network" else "right")
+    """Draw what transfer was worth, narrow enough for a terminal of 80 columns."""
+    table = Table(
+        title=f"{finding}: {cases} local cases that no training saw",
+        caption="Sensitivity and specificity at each network's own operating point; intervals are 95 %.",
+        title_justify="left",
+        caption_justify="left",
+    )
+    table.add_column("network")
+    for heading in ("labels", "AUROC", "sensitivity", "specificity"):
+        table.add_column(heading, justify="right")
     for row in rows:
         rates = (_share(row.sensitivity), _share(row.specificity))
         table.add_row(row.name, str(row.labels), _interval(row.auroc), *rates)
     return table
 
 
-def stray_table(told: Told, archive: Path) -> Table:
+def stray_table(told: Told) -> Table:
     """Draw what became of the files that are no chest films, as `readings.csv` has it."""
-    table = Table(title="What became of the files that are no chest films", title_justify="left")
+    table = Table(
+        title="What became of the files that are no chest films",
+        caption="A picture without a header passes for a scan: nothing in it says that it is none.",
+        title_justify="left",
+        caption_justify="left",
+    )
     for heading in ("file", "what it is", "answer", "reasons"):
         table.add_column(heading)
     with (told.results / "readings.csv").open(newline="", encoding="utf-8") as file:
         found = {Path(row["path"]).name: row for row in csv.DictReader(file) if f"{STRAY_FOLDER}/" in row["path"]}
     for name, what in STRAY.items():
         row = found[name]
-        table.add_row(str((archive / STRAY_FOLDER / name).name), what, row["decision"], row["reasons"])
+        table.add_row(name, what, row["decision"], row["reasons"])
     return table
 
 
@@ -61,8 +72,8 @@ def closing_words(told: Told, seconds: float) -> Iterator[str]:
 
 
 def _interval(value: Interval | None) -> str:
-    return f"{value.value:.3f} ({value.low:.3f}-{value.high:.3f})" if value else "-"
+    return f"{value.value:.3f} ({value.low:.2f}-{value.high:.2f})" if value else "-"
 
 
 def _share(value: Estimate | None) -> str:
-    return f"{value.value:.2f} ({value.low:.2f}-{value.high:.2f})" if value else "-"
+    return f"{value.value:.2f}" if value else "-"

@@ -50,7 +50,7 @@ def measure_worth(run: RunFolder, base: RunFolder | None, evaluation: Evaluation
     for variant in evaluation.device.variants if evaluation.device else ():
         if variant.precision == "int8":
             own = variant.findings[k]
-            rows.append(Worth("adapted, INT8 for the box", labels, own.auroc, own.sensitivity, own.specificity))
+            rows.append(Worth("adapted, INT8", labels, own.auroc, own.sensitivity, own.specificity))
     return rows
 
 
