@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HF_HUB_OFFLINE := 1
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: help install demo test test-system lint format bench clean
+.PHONY: help install demo test test-system peers lint format bench clean
 help: ## List the verbs
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -31,8 +31,14 @@ demo: $(STAMP) ## Adapt, quantise, pack, install, screen; DATA=DIR BASE=DIR runs
 test: $(STAMP) ## Run the tests (under 15 minutes on 2 cores)
 	$(BIN)/python -P -m pytest
 
-test-system: $(STAMP) ## Run the slow tests with real peers, root and power cuts (at most 40 minutes)
+test-system: $(STAMP) peers ## Run the slow tests with real peers, root and power cuts (at most 40 minutes)
 	$(BIN)/python -P -m pytest -m system
+
+# The programs that the slow tests meet. Where one is missing and cannot be installed, its tests skip and say so.
+APT := DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 -qq
+peers:
+	-@{ command -v dcmdjpeg && command -v strace && command -v mkfs.ext4; } >/dev/null || test "$$(id -u)" != 0 \
+	|| { $(APT) update && $(APT) install --yes --no-install-recommends dcmtk strace e2fsprogs; }
 
 lint: $(STAMP) ## Check style, types and the direction of imports
 	$(BIN)/ruff check
@@ -46,6 +52,13 @@ format: $(STAMP) ## Format the code
 
 bench: $(STAMP) ## Print the figures of docs/benchmarks.md (BENCH=NAME for one of them)
 	$(BIN)/python -m tests.bench $(BENCH)
+
+docs: $(STAMP) ## Type the commands of the guides and write what they print into them; then draw the pictures
+	AIDPOST_REWRITE_DOCS=1 $(BIN)/python -P -m pytest tests/docs/test_consoles.py tests/docs/test_tables.py
+	$(MAKE) pictures
+
+pictures: $(STAMP) ## Draw the pictures of README and docs
+	$(BIN)/python -m tests.docs.pictures
 
 clean: ## Remove everything that the verbs made
 	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

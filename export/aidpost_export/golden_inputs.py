@@ -17,6 +17,8 @@ from PIL import Image
 from pydicom import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
+    UID,
+    ExplicitVRLittleEndian,
     HTJ2KLossless,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
@@ -113,7 +115,7 @@ def _grey_files(size: int) -> list[_File]:
     rows, columns = SIDES
     large = 2 * OVERSAMPLING * size
     return [
-        ("native", _grey(rows, columns, 1, BITS), "1.2.840.10008.1.2.1", None),
+        ("native", _grey(rows, columns, 1, BITS), ExplicitVRLittleEndian, None),
         ("rle", _grey(rows, columns, 2, BITS), RLELossless, None),
         ("jpeg-lossless", _grey(rows, columns, 3, BITS), JPEGLosslessSV1, _jpeg_lossless),
         ("jpeg-ls", _grey(rows, columns, 4, BITS), JPEGLSLossless, _jpeg_ls),
@@ -127,7 +129,7 @@ def _colour_files(size: int) -> list[_File]:
     del size
     rows, columns = SIDES
     return [
-        ("native", _colour(rows, columns, 1), "1.2.840.10008.1.2.1", None),
+        ("native", _colour(rows, columns, 1), ExplicitVRLittleEndian, None),
         ("rle", _colour(rows, columns, 2), RLELossless, None),
         ("jpeg", _colour(rows, columns, 3), JPEGBaseline8Bit, _jpeg),
         ("jpeg2000", _colour(rows, columns, 5), JPEG2000Lossless, _jpeg2000),
@@ -149,7 +151,7 @@ def _dicom_file(samples: Samples, syntax: str, encode: _Encode, modality: str, v
     _describe(dataset, samples, syntax)
     native = samples.astype("<u2").tobytes() if samples.dtype == np.uint16 else samples.tobytes()
     dataset.PixelData = encapsulate([encode(samples)]) if encode else native
-    dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1" if syntax == RLELossless else syntax
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian if syntax == RLELossless else UID(syntax)
     if encode:
         dataset["PixelData"].VR = "OB"
     if syntax == RLELossless:
@@ -194,27 +196,23 @@ def _jpeg2000(samples: Samples) -> bytes:
     if samples.dtype == np.uint16:  # Pillow codes all 16 bits; the file says ten
         import imagecodecs
 
-        coded: bytes = imagecodecs.jpeg2k_encode(samples, codecformat="j2k", bitspersample=10, reversible=True)
-        return coded
+        return bytes(imagecodecs.jpeg2k_encode(samples, codecformat="j2k", bitspersample=10, reversible=True))
     return _pillow(samples, "JPEG2000", no_jp2=True, irreversible=False, mct=1)
 
 
 def _jpeg_lossless(samples: Samples) -> bytes:
     import imagecodecs
 
-    coded: bytes = imagecodecs.ljpeg_encode(samples, bitspersample=BITS)
-    return coded
+    return bytes(imagecodecs.ljpeg_encode(samples, bitspersample=BITS))
 
 
 def _jpeg_ls(samples: Samples) -> bytes:
     import imagecodecs
 
-    coded: bytes = imagecodecs.jpegls_encode(samples)
-    return coded
+    return bytes(imagecodecs.jpegls_encode(samples))
 
 
 def _htj2k(samples: Samples) -> bytes:
     import imagecodecs
 
-    coded: bytes = imagecodecs.htj2k_encode(samples)
-    return coded
+    return bytes(imagecodecs.htj2k_encode(samples))

@@ -69,7 +69,7 @@ def export_graph(graph: DeviceGraph, *, size: int, channels: int) -> bytes:
         )
     model: onnx.ModelProto = program.model_proto  # type: ignore[union-attr]
     _strip(model)
-    return model.SerializeToString(deterministic=True)
+    return bytes(model.SerializeToString(deterministic=True))
 
 
 def set_temperature(graph: bytes, temperature: ArrayLike) -> bytes:
@@ -78,7 +78,7 @@ def set_temperature(graph: bytes, temperature: ArrayLike) -> bytes:
     values = np.asarray(temperature, np.float32)  # (K,)
     constant = next(one for one in model.graph.initializer if one.name == TEMPERATURE)
     constant.CopyFrom(numpy_helper.from_array(values, TEMPERATURE))
-    return model.SerializeToString(deterministic=True)
+    return bytes(model.SerializeToString(deterministic=True))
 
 
 @torch.no_grad()

@@ -103,7 +103,7 @@ class Quantiser:
             for start in range(0, len(pixels) - len(pixels) % _CHUNK or len(pixels), _CHUNK):
                 chunk = pixels[start : start + _CHUNK]
                 quantizer.partial_fit(_Rows(chunk), configuration, augmented, OPERATORS, batch_size=len(chunk))
-                configuration.method = None  # type: ignore[assignment]  # goes on with the calibrator that it has
+                configuration.method = None  # goes on with the calibrator that it has
             self._ranges[method] = quantizer.compute_ranges()
         return self._ranges[method]
 
@@ -174,9 +174,7 @@ def _configuration(scheme: Scheme, kept: Sequence[str]) -> QuantizationConfig:
 def _float_nodes(model: onnx.ModelProto, stages: int) -> list[str]:
     """Name the nodes that stay in float: the first stages, and from each output back to its first layer."""
     nodes = list(model.graph.node)
-    first = next(
-        i for i, node in enumerate(nodes) if any(name.startswith(STAGE.format(stages)) for name in node.input)
-    )
+    first = next(i for i, node in enumerate(nodes) if any(name.startswith(STAGE.format(stages)) for name in node.input))
     kept = dict.fromkeys(node.name for node in nodes[:first])
     makers = {output: node for node in nodes for output in node.output}
     waiting = ["probability", "map"]

@@ -51,8 +51,9 @@ def input_moments(model: onnx.ModelProto, pixels: NDArray[np.uint8]) -> Moments:
         for node in layers:
             shape = tuple(weights[node.input[1]].dims)
             patches = _patches(found[node.input[0]], node, shape, random)  # (P, I)
-            product = patches.T @ patches  # (I, I)
-            sums[node.input[1]] = sums.get(node.input[1], 0.0) + product
+            product = (patches.T @ patches).astype(np.float64)  # (I, I)
+            weight = node.input[1]
+            sums[weight] = sums[weight] + product if weight in sums else product
     return sums
 
 
@@ -63,7 +64,8 @@ def round_weights(
 ) -> NDArray[np.int8]:  # (O, I), in [-127, 127]
     """Round each row to multiples of its step so that its sums over such inputs change least."""
     count = len(moments)
-    damped = moments + DAMPING * max(float(np.trace(moments)) / count, np.finfo(np.float32).tiny) * np.eye(count)
+    mean = max(float(np.trace(moments)) / count, float(np.finfo(np.float32).tiny))
+    damped = moments + DAMPING * mean * np.eye(count)
     order = np.argsort(-np.diag(damped), kind="stable")  # the busiest inputs first: the others make up for them
     factor = np.linalg.cholesky(np.linalg.inv(damped[np.ix_(order, order)])).T  # (I, I), upper
     rest = weights.astype(np.float64)[:, order] / step[:, None]  # (O, I), in steps
@@ -104,7 +106,7 @@ def _watching(model: onnx.ModelProto, tensors: Iterable[str]) -> bytes:
     copy.CopyFrom(model)
     for name in tensors:
         copy.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
-    return copy.SerializeToString()
+    return bytes(copy.SerializeToString())
 
 
 def _patches(

@@ -1,4 +1,4 @@
-"""The step `quantize`: make the device graphs of a run, prove them, and keep what passes with the record of what did not.
+"""The step `quantize`: make the device graphs of a run, prove them, and keep what passes, with what did not and why.
 
 Parity with torch is asserted on real pixels. INT8 candidates are tried in order and judged on the calibration cases;
 the first that passes ships beside the float graph. Axes: N cases, K findings.
@@ -158,9 +158,7 @@ class Bench:
         write_logits(self.run, name, self._logits(everything))
         return self._record(name, graph, found, quantisation)
 
-    def _record(
-        self, name: str, graph: bytes, found: Calibrated, quantisation: Quantisation | None
-    ) -> VariantRecord:
+    def _record(self, name: str, graph: bytes, found: Calibrated, quantisation: Quantisation | None) -> VariantRecord:
         numbers = {
             label: FindingNumbers(
                 temperature=float(found.temperature[k]),

@@ -53,7 +53,7 @@ class Plan:
     seed: int = 0
 
 
-def make_run(folder: Path, plan: Plan = Plan()) -> RunFolder:  # noqa: B008 - frozen
+def make_run(folder: Path, plan: Plan = Plan()) -> RunFolder:
     """Draw, train, and leave a run folder as `adapt` does; the images stand in `folder`/data as PNG files."""
     folder.mkdir(parents=True)
     random = np.random.default_rng(plan.seed)
@@ -111,9 +111,7 @@ def _write_images(folder: Path, cases: Cases, pixels: NDArray[np.uint8]) -> None
         Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(folder / name)
 
 
-def _cases(
-    plan: Plan, targets: NDArray[np.float32], pixels: NDArray[np.uint8], random: np.random.Generator
-) -> Cases:
+def _cases(plan: Plan, targets: NDArray[np.float32], pixels: NDArray[np.uint8], random: np.random.Generator) -> Cases:
     role = random.choice(list(SHARES), size=plan.cases, p=list(SHARES.values()))
     return Cases(
         labels=MARKS[: targets.shape[1]],
@@ -133,9 +131,7 @@ def _train(plan: Plan, cases: Cases, pixels: NDArray[np.uint8]) -> ScreeningNetw
     torch.set_num_threads(1)
     torch.manual_seed(plan.seed)
     half = (0.5, 0.5, 0.5)
-    record = NetworkRecord(
-        architecture=BACKBONES[plan.backbone], mean=half, std=half, findings=cases.targets.shape[1]
-    )
+    record = NetworkRecord(architecture=BACKBONES[plan.backbone], mean=half, std=half, findings=cases.targets.shape[1])
     network = ScreeningNetwork(record).train()
     set_batch_norm_momentum(network)
     optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=0.01)
