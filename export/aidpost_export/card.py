@@ -22,7 +22,7 @@ def write_card(card: str, recipe: Recipe, evaluation: Evaluation, made: Sequence
         card.rstrip(),
         "## Measured on the validation cases\n\n" + _figures(evaluation),
         "## Groups\n\n" + _groups(evaluation),
-        "## Device graphs\n\n" + _graphs(made),
+        "## Device graphs\n\n" + _graphs(evaluation, made),
         "## Read before use\n\n" + _cautions(evaluation),
     ]
     if evaluation.synthetic:
@@ -69,19 +69,51 @@ def _group_row(figures: FindingFigures, position: int) -> list[str]:
     return [figures.name, f"{group.column} {group.value}", counts, *shown]
 
 
-def _graphs(made: Sequence[TargetVariants]) -> str:
-    lines = []
+def _graphs(evaluation: Evaluation, made: Sequence[TargetVariants]) -> str:
+    """Say what ships for which kind of box, with its own figures, and what was refused."""
+    header = [
+        "graph",
+        "boxes",
+        "finding",
+        "AUROC",
+        "threshold",
+        "sensitivity",
+        "specificity",
+        "verdicts changed",
+        "speed",
+    ]
+    lines = [_table(header, _graph_rows(evaluation, made)), ""]
     for target in made:
-        lines.append(f"- {target.target}: " + ", ".join(one.name for one in target.variants))
-        if target.note:
-            lines.append(f"  - {target.note}")
+        lines += [f"- {target.target}: {target.note}"] if target.note else []
         lines += [
-            f"  - not shipped, {one.name} ({one.calibration}, {one.float_stages} stages in float): "
+            f"- {target.target}, not shipped: {one.name} ({one.calibration}, {one.float_stages} stages in float): "
             + "; ".join(one.refusals)
             for one in target.attempts
             if one.refusals
         ]
-    return "\n".join(lines)
+    return "\n".join(lines).rstrip()
+
+
+def _graph_rows(evaluation: Evaluation, made: Sequence[TargetVariants]) -> list[list[str]]:
+    """One row for each graph and finding: AUROC and rates on validation cases, the rest on calibration cases."""
+    records = {one.name: one for target in made for one in target.variants}
+    measured = evaluation.device.variants if evaluation.device else ()
+    return [
+        [
+            figures.name,
+            ", ".join(target.target for target in made if records[figures.name] in target.variants),
+            finding.label,
+            number_interval(finding.auroc),
+            number(records[figures.name].findings[finding.label].operating_point.threshold),
+            percent_interval(finding.sensitivity),
+            percent_interval(finding.specificity),
+            "\N{EN DASH}" if figures.flips is None else percent(figures.flips),
+            "\N{EN DASH}" if figures.speed is None else f"{figures.speed:.1f} times float",
+        ]
+        for figures in measured
+        if figures.name in records
+        for finding in figures.findings
+    ]
 
 
 def _cautions(evaluation: Evaluation) -> str:

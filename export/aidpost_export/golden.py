@@ -78,15 +78,15 @@ def _int8_tolerance(found: Sequence[Prediction], unfused: Sequence[Prediction]) 
     """
     pairs = list(zip(found, unfused, strict=True))
 
-    def between(least: float, gaps: list[float], most: float) -> float:
+    def limit(name: str, *, relative: bool) -> float:
+        gaps = [_gap(getattr(a, name), getattr(b, name), relative=relative) for a, b in pairs]
+        least, most = float(getattr(LEAST, name)), float(getattr(MOST, name))
         return round(min(most, max(least, MARGIN * max(gaps))), 3)
 
     return Tolerance(
-        probability=between(LEAST.probability, [_gap(a.probability, b.probability) for a, b in pairs], MOST.probability),
-        map=between(LEAST.map, [_gap(a.map, b.map) / _span(a.map) for a, b in pairs], MOST.map),
-        embedding=between(
-            LEAST.embedding, [_gap(a.embedding, b.embedding) / _span(a.embedding) for a, b in pairs], MOST.embedding
-        ),
+        probability=limit("probability", relative=False),
+        map=limit("map", relative=True),
+        embedding=limit("embedding", relative=True),
     )
 
 
@@ -95,9 +95,6 @@ def _run_each(graph: bytes, pixels: NDArray[np.uint8], *, fused: bool) -> list[P
     return [score(session, pixels, np.array([i])) for i in range(len(pixels))]
 
 
-def _gap(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    return float(np.abs(a - b).max())
-
-
-def _span(values: NDArray[np.float32]) -> float:
-    return float(np.ptp(values)) or 1.0
+def _gap(a: NDArray[np.float32], b: NDArray[np.float32], *, relative: bool) -> float:
+    """Largest difference, as it is or as a fraction of the range of `a`."""
+    return float(np.abs(a - b).max()) / ((float(np.ptp(a)) or 1.0) if relative else 1.0)

@@ -8,51 +8,39 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
 
 import msgspec
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from numpy.typing import NDArray
 
-from aidpost_device import golden
 from aidpost_device.bundle.assemble import assemble
-from aidpost_device.bundle.manifest import (
-    SCHEMA,
-    Counts,
-    GoldenInput,
-    Manifest,
-    Outputs,
-    Provenance,
-    Tolerance,
-    Variant,
-)
+from aidpost_device.bundle.manifest import SCHEMA, Counts, Manifest, Outputs, Provenance, Variant
 from aidpost_device.bundle.signature import public_bytes
 from aidpost_device.bundle.trust import Key, Trust
 from aidpost_device.bundle.verify import verify
-from aidpost_device.engine import Prediction, Target, host_target, image_input
-from aidpost_device.errors import AidpostError, GoldenError
+from aidpost_device.engine import Target, image_input
+from aidpost_device.errors import AidpostError
+from aidpost_device.golden import accepted_engines
 from aidpost_device.prepare import prepare_bytes
 from aidpost_export.card import write_card
-from aidpost_export.cases import Cases
 from aidpost_export.errors import PackError
 from aidpost_export.evaluate import evaluate
 from aidpost_export.figures import Evaluation
-from aidpost_export.golden_inputs import golden_inputs
+from aidpost_export.golden import GoldenOutputs, GoldenVectors, golden_outputs, golden_vectors
 from aidpost_export.mlbom import write_mlbom
 from aidpost_export.progress import Reporter
 from aidpost_export.recipe import Recipe
 from aidpost_export.run import RunFolder
-from aidpost_export.scoring import open_session, score
 from aidpost_export.variant_record import FLOAT, TargetVariants, VariantRecord, read_graph, read_variants
 from aidpost_export.variants import make_variants
 
-TOLERANCES: dict[str, Tolerance] = {
-    "float32": Tolerance(probability=1e-3, map=1e-3, embedding=1e-3),
-    "int8": Tolerance(probability=0.03, map=0.05, embedding=0.05),
-}
-"""How far another processor may be off. Float kernels sum in another order, and a resize may differ by one grey level.
-INT8 kernels add exactly but round each layer to 8 bits: a value on the edge falls to one side or the other, which is
-one level of 256 per layer. What really goes wrong (saturation, another layout) is far outside."""
+EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
+"""Where the build counter begins that grows by itself."""
+TOOLS = ("onnx", "onnxruntime", "optimum", "optimum-onnx")
+"""Programs that make the graphs."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +66,8 @@ class Packed:
 
 
 def default_build() -> int:
-    """A counter that grows by itself: the date and time to the minute, UTC."""
-    return int(datetime.now(UTC).strftime("%Y%m%d%H%M"))
+    """A counter that grows by itself: the minutes since 2020."""
+    return int((datetime.now(UTC) - EPOCH).total_seconds() // 60)
 
 
 def pack(run: RunFolder, key: Ed25519PrivateKey, targets: Sequence[Target], label: Label, reporter: Reporter) -> Packed:
@@ -90,19 +78,17 @@ def pack(run: RunFolder, key: Ed25519PrivateKey, targets: Sequence[Target], labe
     made = _variants(run, targets, reporter)
     evaluation = evaluate(run, reporter)
     variants = _distinct(made)
-    recipe, cases = run.recipe().recipe, run.cases()
+    recipe = run.recipe().recipe
     reporter.note("Running the golden inputs.")
-    inputs, members = _golden_members(recipe)
-    outputs: dict[str, dict[str, Prediction]] = {}
+    vectors = golden_vectors(recipe.input)
+    members = dict(vectors.files)
+    outputs: dict[str, GoldenOutputs] = {}
     for one in variants:
-        graph = read_graph(run, one)
-        members[_graph_member(one)] = graph
-        outputs[one.name] = _golden_outputs(graph, recipe, inputs, members)
-        for name, found in outputs[one.name].items():
-            members[_golden_member(name, one)] = golden.serialise(found)
+        graph = members[_graph_member(one)] = read_graph(run, one)
+        outputs[one.name] = golden_outputs(one.name, graph, vectors, int8=one.precision == "int8")
+        members |= outputs[one.name].files
     members |= _evidence(run, recipe, evaluation, made)
-    example = next(iter(outputs[FLOAT].values()))
-    draft = _manifest(run, label, recipe, cases, made, variants, inputs, example)
+    draft = _manifest(run, label, recipe, made, vectors, outputs)
     members["mlbom.json"] = write_mlbom(draft, run.record(), evaluation)
     try:
         content = assemble(draft, members, key)
@@ -129,36 +115,6 @@ def _graph_member(variant: VariantRecord) -> str:
     return "model.onnx" if variant.name == FLOAT else f"model.{variant.name}.onnx"
 
 
-def _golden_member(name: str, variant: VariantRecord) -> str:
-    return f"golden/{name}.{variant.name}.f32"
-
-
-# ---- golden vectors -------------------------------------------------------------------------------------------------
-
-
-def _golden_members(recipe: Recipe) -> tuple[tuple[GoldenInput, ...], dict[str, bytes]]:
-    """Encode the golden inputs and say which decoder each exercises."""
-    inputs, members = [], {}
-    for encoded in golden_inputs(recipe.input):
-        file = f"golden/{encoded.name}.{encoded.suffix}"
-        decoder = prepare_bytes(file, encoded.content, recipe.input).decoder
-        inputs.append(GoldenInput(name=encoded.name, file=file, decoder=decoder))
-        members[file] = encoded.content
-    return tuple(inputs), members
-
-
-def _golden_outputs(
-    graph: bytes, recipe: Recipe, inputs: Sequence[GoldenInput], members: dict[str, bytes]
-) -> dict[str, Prediction]:
-    """What one graph gives for the golden inputs, prepared as the box prepares them."""
-    session = open_session(graph)
-    found = {}
-    for one in inputs:
-        pixels: NDArray[np.uint8] = prepare_bytes(one.file, members[one.file], recipe.input).pixels[None]
-        found[one.name] = score(session, pixels, np.arange(1))
-    return found
-
-
 # ---- manifest -------------------------------------------------------------------------------------------------------
 
 
@@ -166,29 +122,12 @@ def _manifest(
     run: RunFolder,
     label: Label,
     recipe: Recipe,
-    cases: Cases,
     made: dict[Target, TargetVariants],
-    variants: Sequence[VariantRecord],
-    inputs: tuple[GoldenInput, ...],
-    example: Prediction,
+    vectors: GoldenVectors,
+    outputs: dict[str, GoldenOutputs],
 ) -> Manifest:
     """Describe the bundle; the members are listed when it is assembled."""
-    record = run.record()
-    provenance = Provenance(
-        recipe=recipe.name,
-        recipe_sha256=record.recipe_sha256,
-        base=record.base,
-        base_sha256=record.base_sha256,
-        base_licence=record.base_licence,
-        dataset=record.dataset,
-        dataset_sha256=record.dataset_sha256,
-        counts=Counts(**{role: len(cases.where(role)) for role in ("fit", "tuning", "calibration", "validation")}),
-        seed=record.seed,
-        created=record.created,
-        site=label.site,
-        synthetic=record.synthetic,
-        versions=record.versions,
-    )
+    example = outputs[FLOAT].example
     return Manifest(
         schema=SCHEMA,
         name=label.name or recipe.name,
@@ -204,10 +143,10 @@ def _manifest(
             map_width=example.map.shape[3],
             embedding=example.embedding.shape[1],
         ),
-        variants=tuple(_variant(one, inputs) for one in variants),
+        variants=tuple(_variant(one, outputs[one.name]) for one in _distinct(made)),
         targets={target: tuple(one.name for one in found.variants) for target, found in made.items()},
-        golden=inputs,
-        provenance=provenance,
+        golden=vectors.inputs,
+        provenance=_provenance(run, label, recipe),
         prevalence=recipe.prevalence,
         expires=label.expires,
         zones=recipe.zones,
@@ -215,15 +154,39 @@ def _manifest(
     )
 
 
-def _variant(record: VariantRecord, inputs: Sequence[GoldenInput]) -> Variant:
+def _provenance(run: RunFolder, label: Label, recipe: Recipe) -> Provenance:
+    record, cases = run.record(), run.cases()
+    return Provenance(
+        recipe=recipe.name,
+        recipe_sha256=record.recipe_sha256,
+        base=record.base,
+        base_sha256=record.base_sha256,
+        base_licence=record.base_licence,
+        dataset=record.dataset,
+        dataset_sha256=record.dataset_sha256,
+        counts=Counts(
+            fit=len(cases.where("fit")),
+            tuning=len(cases.where("tuning")),
+            calibration=len(cases.where("calibration")),
+            validation=len(cases.where("validation")),
+        ),
+        seed=record.seed,
+        created=record.created,
+        site=label.site,
+        synthetic=record.synthetic,
+        versions=record.versions | {name: version(name) for name in TOOLS},
+    )
+
+
+def _variant(record: VariantRecord, outputs: GoldenOutputs) -> Variant:
     return Variant(
         name=record.name,
         file=_graph_member(record),
         precision=record.precision,
         quantisation=record.quantisation,
         findings=record.findings,
-        golden={one.name: _golden_member(one.name, record) for one in inputs},
-        tolerance=TOLERANCES[record.precision],
+        golden=dict(outputs.members),
+        tolerance=outputs.tolerance,
     )
 
 
@@ -241,12 +204,22 @@ def _evidence(
 
 
 def _try_out(content: bytes, key: Ed25519PrivateKey) -> Manifest:
-    """Verify the finished file and, where a target is this machine's kind, run its golden vectors as a box does."""
+    """Verify the finished file and run every target's golden vectors as a box does. Raises `PackError`."""
     bundle = verify(content, Trust(root=Key(public=public_bytes(key))))
-    manifest, here, spec = bundle.manifest, host_target(), image_input(bundle.manifest)
-    if here in manifest.targets:
+    spec = image_input(bundle.manifest)
+
+    @cache
+    def prepare(name: str, data: bytes) -> NDArray[np.uint8]:  # (H, W, C)
+        return prepare_bytes(name, data, spec).pixels
+
+    for target, names in bundle.manifest.targets.items():
         try:
-            golden.open_engine(bundle, here, lambda name, data: prepare_bytes(name, data, spec).pixels)
-        except GoldenError as error:
-            raise PackError(f"The finished bundle does not work on this machine: {error}", error.hint) from error
-    return manifest
+            working = [one.variant.name for one in accepted_engines(bundle, target, prepare, probe=True)]
+        except AidpostError as error:
+            raise PackError(f"The finished bundle does not work here: {error}", error.hint) from error
+        if missing := sorted(set(names) - set(working)):
+            raise PackError(
+                f"In the finished bundle {', '.join(missing)} does not give its golden outputs here.",
+                "Run `aidpost export quantize` again; if it stays, report this message.",
+            )
+    return bundle.manifest

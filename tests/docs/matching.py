@@ -52,3 +52,17 @@ def matches(shown: Sequence[str], printed: Sequence[str]) -> bool:
             return False
         place += len(part)
     return True
+
+
+def refreshed(shown: Sequence[str], printed: Sequence[str]) -> list[str]:
+    """Bring the beginning and the end of a shortened text that still matches up to date."""
+    places = [place for place, line in enumerate(shown) if line.strip() == ELISION]
+    first, last = places[0], len(shown) - 1 - places[-1]
+    head, tail = list(printed[:first]), list(printed[len(printed) - last :])
+    middle = list(shown[first : places[-1] + 1])
+    kept_head, kept_tail = list(shown[:first]), list(shown[places[-1] + 1 :])
+    return [
+        *(head if words(head) == words(kept_head) else kept_head),
+        *middle,
+        *(tail if words(tail) == words(kept_tail) else kept_tail),
+    ]

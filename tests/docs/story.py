@@ -77,7 +77,7 @@ class Story:
         done = subprocess.run(
             ["bash", "-c", step.command],
             cwd=self.workspace,
-            env=self._environment(step.document),
+            env=self._environment(step),
             input="".join(f"{answer}\n" for answer in answers),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -90,15 +90,16 @@ class Story:
         lines = (line.rstrip() for line in text.replace("\0", "").splitlines())
         return Played(step, tuple(lines), done.returncode)
 
-    def _environment(self, document: Path) -> dict[str, str]:
+    def _environment(self, step: Step) -> dict[str, str]:
         kept = {name: text for name, text in os.environ.items() if not name.startswith(("AIDPOST", "XDG_"))}
         return {
             **kept,
-            "AIDPOST_HOME": str(self.workspace / ".boxes" / document.stem),
+            "AIDPOST_HOME": str(self.workspace / ".boxes" / step.document.stem),
             "COLUMNS": "80",
             "HF_HUB_OFFLINE": "1",
             "LC_ALL": "C.UTF-8",
             "NO_COLOR": "1",
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PYTHONUNBUFFERED": "1",
+            **({"PYTHONPATH": str(REPOSITORY)} if step.hidden else {}),
         }

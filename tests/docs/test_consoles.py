@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from .console import read_steps, replace_outputs
-from .matching import ELISION, matches, words
+from .matching import ELISION, matches, refreshed, words
 from .story import DOCS, DOCUMENTS, Played, Story
 
 
@@ -24,7 +24,7 @@ from .story import DOCS, DOCUMENTS, Played, Story
 def test_a_guide_shows_what_its_commands_print(document: Path, story: Story, rewriting: bool) -> None:
     played = story.of(document)
     if rewriting:
-        replace_outputs(document, {one.step.line: one.printed for one in played if _is_outdated(one)})
+        replace_outputs(document, {one.step.line: _new_output(one) for one in played if not one.step.hidden})
         return
     assert not [_difference(one) for one in played if not one.step.hidden and not _is_right(one)]
 
@@ -54,11 +54,12 @@ def _is_right(one: Played) -> bool:
     return matches(shown, one.printed) and (one.code != 0) == one.complained
 
 
-def _is_outdated(one: Played) -> bool:
-    """Whether the document's lines are to be replaced: not those that are shortened and still fit."""
-    if one.step.hidden or one.step.output == one.printed:
-        return False
-    return not (any(line.strip() == ELISION for line in one.step.output) and matches(one.step.output, one.printed))
+def _new_output(one: Played) -> tuple[str, ...]:
+    """What the document is to show: all that was printed, or as much of it as before where that still fits."""
+    shown = one.step.output
+    if any(line.strip() == ELISION for line in shown) and matches(shown, one.printed):
+        return tuple(refreshed(shown, one.printed))
+    return one.printed
 
 
 def _difference(one: Played) -> str:

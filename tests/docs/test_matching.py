@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from .console import read_steps, replace_outputs
-from .matching import matches
+from .matching import matches, refreshed
 
 SAME = [
     ("12 files in 0.8 s, 15.0 a second", "9 files in 11.2 s, 0.8 a second"),
@@ -43,6 +43,13 @@ def test_what_differs_between_machines_matches(shown: str, printed: str) -> None
 @pytest.mark.parametrize(("shown", "printed"), DIFFERENT)
 def test_any_other_difference_is_found(shown: str, printed: str) -> None:
     assert not matches(shown.splitlines(), printed.splitlines())
+
+
+def test_a_shortened_text_gets_the_new_figures() -> None:
+    shown = ["1 file", "…", "in 2 s", "bye"]
+    printed = ["3 file", "and more", "in 4 s", "bye"]
+    assert refreshed(shown, printed) == ["3 file", "…", "in 4 s", "bye"]
+    assert refreshed(["1 file", "…"], printed) == ["3 file", "…"]
 
 
 GUIDE = """# Guide

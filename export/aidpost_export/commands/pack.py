@@ -25,7 +25,7 @@ import click
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The bundle file.")
 @click.option("--name", help="Name of the bundle on the boxes; by default the recipe's.")
 @click.option("--version", default="1.0.0", show_default=True, help="Version for people.")
-@click.option("--build", type=click.IntRange(1), help="Counter that must grow; by default the date and time (UTC).")
+@click.option("--build", type=click.IntRange(1), help="Counter that must grow; by default the minutes since 2020.")
 @click.option("--site", default="", help="Where it is to be used.")
 @click.option("--expires", type=click.DateTime(["%Y-%m-%d"]), help="Day from which boxes no longer install it.")
 def pack(
