@@ -86,7 +86,7 @@ def _graphs(evaluation: Evaluation, made: Sequence[TargetVariants]) -> str:
     for target in made:
         lines += [f"- {target.target}: {target.note}"] if target.note else []
         lines += [
-            f"- {target.target}, not shipped: {one.name} ({one.calibration}, {one.float_stages} stages in float): "
+            f"- {target.target}, not shipped: {one.name} ({one.calibration}, float stages: {one.float_stages}): "
             + "; ".join(one.refusals)
             for one in target.attempts
             if one.refusals

@@ -2,7 +2,8 @@
 
 Each epoch draws its randomness from (seed, epoch) alone, so a run that was interrupted ends with the same weights as
 one that was not. The weights that are kept are a moving average, at the epoch with the least loss on the tuning
-cases; the starting head counts as epoch 0, so fine-tuning never ends below it there.
+cases. They are kept only when they beat the starting ones there by more than a standard error: with few cases an
+epoch that is better by chance alone would trade a base that travels for what is peculiar to these cases.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 
 from aidpost_device.durable import write_durably
 from aidpost_export.augment import augment
-from aidpost_export.losses import training_loss, tuning_loss
+from aidpost_export.losses import training_loss, tuning_losses
 from aidpost_export.network import ScreeningNetwork
 from aidpost_export.progress import Reporter
 from aidpost_export.recipe import Recipe
@@ -64,8 +65,12 @@ class Material:
 class _State:
     epoch: int = 0
     best_epoch: int = 0
-    best_loss: float = float("inf")
+    best_losses: list[float] = field(default_factory=list)
+    """Of each tuning case, at the best epoch."""
     best: dict[str, Tensor] = field(default_factory=dict)
+    start_losses: list[float] = field(default_factory=list)
+    """Of each tuning case, before the first epoch; empty for random weights."""
+    start: dict[str, Tensor] = field(default_factory=dict)
     history: list[tuple[int, float, float, float]] = field(default_factory=list)
 
 
@@ -105,7 +110,8 @@ class FineTuning:
     def run(self, reporter: Reporter) -> None:
         """Train until the tuning loss stops falling, then leave the best weights in the network."""
         if not self._take_up() and not self._from_scratch:
-            self._judge(float("nan"))  # the starting head is epoch 0
+            self._judge(float("nan"))
+            self._state.start, self._state.start_losses = self._state.best, self._state.best_losses
         patience = self.epochs if self._from_scratch else self._recipe.training.patience
         with reporter.bar("From scratch" if self._from_scratch else "Fine-tuning", self.epochs) as bar:
             bar.advance(self._state.epoch)
@@ -115,8 +121,19 @@ class FineTuning:
                 self._judge(loss)
                 self._keep()
                 bar.advance(1, f"tuning loss {self._state.history[-1][2]:.3f}, AUROC {self._state.history[-1][3]:.3f}")
-        self._tail.load_state_dict(self._state.best)
+        if self._is_worth_it():
+            self._tail.load_state_dict(self._state.best)
+        else:
+            reporter.note("Fine-tuning brought nothing that the tuning cases could tell: the base's stages stay.")
+            self._tail.load_state_dict(self._state.start)
         self._network.eval()
+
+    def _is_worth_it(self) -> bool:
+        """Say whether the best epoch beats the starting weights by more than one standard error of the difference."""
+        if not self._state.start:
+            return True
+        gain = np.array(self._state.start_losses) - np.array(self._state.best_losses)
+        return bool(gain.mean() > gain.std() / np.sqrt(len(gain)))
 
     def _rates(self) -> list[dict[str, Any]]:
         """One group per stage: the nearer to the input, the smaller the rate (Howard and Ruder, ACL 2018)."""
@@ -169,12 +186,13 @@ class FineTuning:
         """Measure the averaged weights on the tuning cases and remember them when they are the best so far."""
         targets = self._material.targets[self._material.tuning]
         logits = self._logits(self._material.tuning)
-        tuning = tuning_loss(logits, targets, self._recipe.activation)
+        losses = tuning_losses(logits, targets, self._recipe.activation)
         areas = [auroc(score, target) for score, target in zip(logits.T, targets.T, strict=True)]
         known = [area for area in areas if area is not None]
-        self._state.history.append((self._state.epoch, loss, tuning, float(np.mean(known)) if known else float("nan")))
-        if tuning < self._state.best_loss:
-            self._state.best_loss, self._state.best_epoch = tuning, self._state.epoch
+        tuning, area = float(losses.mean()), float(np.mean(known)) if known else float("nan")
+        self._state.history.append((self._state.epoch, loss, tuning, area))
+        if not self._state.best or tuning < np.mean(self._state.best_losses):
+            self._state.best_losses, self._state.best_epoch = losses.tolist(), self._state.epoch
             self._state.best = {name: value.clone() for name, value in self._average.state_dict().items()}
 
     @torch.no_grad()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import os
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from aidpost_export.network import ScreeningNetwork
+from aidpost_export.quiet import quiet
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
@@ -24,12 +24,12 @@ class FrozenStages:
         prefix = _Prefix(network, depth).eval()
         example = torch.zeros(2, channels, size, size)
         batch = torch.export.Dim("batch", min=1, max=4096)
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-        program = torch.onnx.export(
-            prefix, (example,), dynamo=True, dynamic_shapes=({0: batch},), input_names=["pixels"], verbose=False
-        )
         buffer = io.BytesIO()
-        program.save(buffer)  # type: ignore[union-attr, arg-type]
+        with quiet():
+            program = torch.onnx.export(
+                prefix, (example,), dynamo=True, dynamic_shapes=({0: batch},), input_names=["pixels"], verbose=False
+            )
+            program.save(buffer)  # type: ignore[union-attr, arg-type]
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")

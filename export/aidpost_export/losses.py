@@ -32,10 +32,11 @@ def case_losses(
     return array
 
 
-def tuning_loss(logits: NDArray[np.floating], targets: NDArray[np.float32], activation: Activation) -> float:
-    """Cross-entropy averaged over the cases, at the temperature that suits these logits best.  # both (N, K)
+def tuning_losses(
+    logits: NDArray[np.floating], targets: NDArray[np.float32], activation: Activation
+) -> NDArray[np.float64]:
+    """Cross-entropy of each case at the temperature that suits these logits best.  # both (N, K) → (N,)
 
     The temperature is fitted afterwards anyway: a network is not worse for being too sure of what it ranks right.
     """
-    tempered = logits / fit_temperature(logits, targets, activation)
-    return float(case_losses(tempered, targets, activation).mean())
+    return case_losses(logits / fit_temperature(logits, targets, activation), targets, activation)

@@ -15,7 +15,7 @@ from aidpost_export.cases import Cases
 from aidpost_export.finetune import FineTuning, Material, Stages, set_batch_norm_momentum
 from aidpost_export.frozen import EagerStages, FrozenStages
 from aidpost_export.head import Head, choose_strength, fit_head
-from aidpost_export.losses import tuning_loss
+from aidpost_export.losses import tuning_losses
 from aidpost_export.network import ScreeningNetwork
 from aidpost_export.progress import Reporter
 from aidpost_export.recipe import Activation, Recipe
@@ -106,7 +106,8 @@ def _settle_head(
     refit = fit_head(embeddings[material.fit], material.targets[material.fit], strength, activation)
 
     def loss(head: Head) -> float:
-        return tuning_loss(head.logits(embeddings[material.tuning]), material.targets[material.tuning], activation)
+        tuning = material.tuning
+        return float(tuning_losses(head.logits(embeddings[tuning]), material.targets[tuning], activation).mean())
 
     if loss(refit) < loss(_head_of(network)):
         _set_head(network, fit_head(embeddings[rows], material.targets[rows], strength, activation))

@@ -119,7 +119,7 @@ class Bench:
         with tempfile.TemporaryDirectory(prefix="aidpost-") as folder:
             quantiser = Quantiser(self._graph, pixels, Path(folder))
             for candidate in candidates(len(self._network.stages)):
-                self._reporter.note(f"{name}: {candidate.calibration}, {candidate.float_stages} stages in float.")
+                self._reporter.note(f"{name}: {candidate.calibration}, float stages: {candidate.float_stages}.")
                 made = quantiser.quantise(candidate, scheme)
                 attempt, calibrated = self._judge(name, candidate, made.graph, scheme)
                 attempts.append(attempt)

@@ -31,7 +31,7 @@ def main() -> None:
             sizes = f"{_megabytes(kept)} of {size} MB" if not one.refusals else ""
             speed = f"{one.speed:.2f}x" if one.speed else "not timed"
             verdict = "; ".join(one.refusals) or "ships"
-            tried = f"{one.calibration}, {one.float_stages} stages in float"
+            tried = f"{one.calibration}, float stages: {one.float_stages}"
             rows.append((name, tried, speed, f"{one.auroc_change:+.4f}", f"{one.flips:.2%}", sizes, verdict))
     header = ["backbone", "candidate", "speed against float", "AUROC change", "flips", "size", "verdict"]
     table(header, rows)

@@ -41,11 +41,9 @@ class Played:
 
     @property
     def complained(self) -> bool:
-        """Whether it printed an error with its hint, as the program does when it refuses."""
-        return any(
-            line.startswith("aidpost: ") and below.startswith("  hint: ")
-            for line, below in zip(self.printed, self.printed[1:], strict=False)
-        )
+        """Whether it printed an error and its hint, as the program does when it refuses."""
+        begun = [place for place, line in enumerate(self.printed) if line.startswith("aidpost: ")]
+        return bool(begun) and any(line.startswith("  hint: ") for line in self.printed[begun[0] :])
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""A small folder of labelled images that a network can learn in seconds: a soft bright blob, or none."""
+"""A small folder of labelled images that a network can learn in seconds: a soft blob, or none."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from PIL import Image
 SIZE = 64
 
 
-def write_blobs(folder: Path, count: int, *, seed: int = 0, validation: int = 24) -> Path:
-    """Write `count` training and `validation` further images, two to a patient, and index.csv."""
+def write_blobs(folder: Path, count: int, *, seed: int = 0, validation: int = 24, height: float = 60) -> Path:
+    """Write `count` training and `validation` further images, two to a patient, and index.csv.
+
+    `height` is the blob's in grey levels; below 0 it is dark, which a network of bright blobs has to learn anew.
+    """
     random = np.random.default_rng(seed)
     (folder / "images").mkdir(parents=True)
     rows = []
     for number in range(count + validation):
         sick = bool(number // 2 % 2)
         name = f"images/{number:04d}.png"
-        Image.fromarray(_image(random, sick=sick)).save(folder / name)
+        Image.fromarray(_image(random, height if sick else 0)).save(folder / name)
         split = "train" if number < count else "val"
         rows.append((name, "blob" if sick else "plain", f"p{number // 2:04d}", split, "FM"[number % 2]))
     with (folder / "index.csv").open("w", newline="") as file:
@@ -30,13 +33,13 @@ def write_blobs(folder: Path, count: int, *, seed: int = 0, validation: int = 24
     return folder
 
 
-def _image(random: np.random.Generator, *, sick: bool) -> NDArray[np.uint8]:
+def _image(random: np.random.Generator, height: float) -> NDArray[np.uint8]:
     """One image.  # (SIZE, SIZE) uint8"""
     image = random.normal(90, 22, (SIZE, SIZE))
-    if sick:
+    if height:
         y, x = random.uniform(16, 48, 2)
         rows, columns = np.mgrid[:SIZE, :SIZE]
-        image += 60 * np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / 60)
+        image += height * np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / 60)
     return np.clip(image, 0, 255).astype(np.uint8)
 
 

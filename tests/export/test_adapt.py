@@ -26,7 +26,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("workshop")
     blobs.write_recipe(folder / "recipe")
     blobs.write_blobs(folder / "large", 240, seed=1)
-    blobs.write_blobs(folder / "clinic", 120, seed=2)
+    blobs.write_blobs(folder / "clinic", 160, seed=2, height=-70)
     run(folder, "base", data="large", base=None, architecture="mobilenet-v2-0.5")
     return folder
 
@@ -105,7 +105,7 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_weights(
 
 def test_validation_labels_have_no_part_in_training(workshop: Path, adapted: RunFolder) -> None:
     turned = workshop / "turned"
-    blobs.write_blobs(turned, 120, seed=2)
+    blobs.write_blobs(turned, 160, seed=2, height=-70)
     with (turned / "index.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     for row in rows:
@@ -125,6 +125,19 @@ def test_batch_norms_of_a_base_keep_their_statistics(workshop: Path, adapted: Ru
     assert statistics
     assert all(np.array_equal(base[name], tuned[name]) for name in statistics)
     assert any(not np.array_equal(base[name], tuned[name]) for name in base if name.endswith("convolution.weight"))
+
+
+def test_fine_tuning_that_brings_nothing_leaves_the_stages_of_the_base(workshop: Path) -> None:
+    idle = blobs.RECIPE.replace("learning_rate = 1e-3", "learning_rate = 1e-9")
+    source = load_recipe(str(blobs.write_recipe(workshop / "idle-recipe", idle)))
+    where = workshop / "idle"
+    result = adapt(
+        source, workshop / "clinic", workshop / "base", where, reporter=SilentReporter(), device="cpu", threads=1
+    )
+    base, same = load_file(workshop / "base" / "model.safetensors"), weights(result)
+    stages = [name for name in base if name.startswith("stages.")]
+    assert stages
+    assert all(np.array_equal(base[name], same[name]) for name in stages)
 
 
 def test_a_folder_of_other_inputs_is_refused_and_left_alone(workshop: Path, adapted: RunFolder) -> None:

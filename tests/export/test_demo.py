@@ -113,6 +113,19 @@ def test_the_same_way_is_gone_with_scans_of_ones_own(told: Told, out: Path, tmp_
     assert measure_worth(mine.run, mine.base, read_evaluation(mine.run))[2].labels == 60
 
 
+@pytest.mark.system
+def test_at_its_full_size_transfer_is_worth_more_than_chance_explains(tmp_path: Path) -> None:
+    told = tell(tmp_path, None, Scale(), limit=200, reporter=SilentReporter())
+    area = {row.name: row.auroc for row in measure_worth(told.run, told.base, read_evaluation(told.run))}
+    base, scratch, adapted = area["base as it came"], area["from scratch"], area["adapted"]
+    assert base is not None
+    assert scratch is not None
+    assert adapted is not None
+    assert scratch.high < adapted.low
+    assert base.value + 0.04 < adapted.value
+    assert adapted.high < 0.97
+
+
 def test_the_stray_files_are_what_they_are_said_to_be(tmp_path: Path) -> None:
     film = tmp_path / "film.dcm"
     film.write_bytes(bytes(1000))

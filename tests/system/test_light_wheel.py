@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -72,7 +73,8 @@ def test_only_what_is_installed_is_shown(aidpost: tuple[Path, Box]) -> None:
     shown = box.run("--help", program=(program,))
     assert shown.returncode == 0, shown.stderr
     listed = shown.stdout.partition("Commands:")[2].splitlines()
-    assert [line.split()[0] for line in listed if line.strip()] == ["device"], shown.stdout
+    # A name stands two columns in, a sentence that goes on further.
+    assert re.findall(r"^  (\S+)", "\n".join(listed), re.MULTILINE) == ["device"], shown.stdout
 
 
 def test_a_group_that_is_not_installed_says_how_to_get_it(aidpost: tuple[Path, Box]) -> None:

@@ -17,8 +17,10 @@ _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 @click.option("--architecture", default="mobilenet-v2", show_default=True, help="Backbone for --base random.")
 @click.option("--run", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder for the run.")
 @click.option("--limit", type=click.IntRange(20), help="Use at most this many labelled training cases.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the cut and the training.")
+@click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="What trains."
+)
 @click.option("--threads", type=click.IntRange(1), help="Threads; by default the cores that are free now.")
 @click.option("--skip-bad", is_flag=True, help="Leave out the rows that the checks refuse, and record it.")
 @click.option("--control", is_flag=True, help="Also train from random weights, to see what transfer is worth.")

@@ -23,4 +23,4 @@ def evaluate(run: Path) -> None:
     evaluation = run_evaluate(RunFolder(run), ConsoleReporter())
     print_summary(evaluation)
     click.echo(f"The report is in {run / 'report.html'}; every figure stands in {run / 'evaluation.json'}.")
-    click.echo(f"Next: aidpost export quantize {run}")
+    click.echo(f"Next: aidpost export quantize {run} --target TARGET")

@@ -18,7 +18,7 @@ import click
     required=True,
     help="Kind of box; may be given several times.",
 )
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads of the measurement.")
 def quantize(run: Path, targets: tuple[str, ...], threads: int) -> None:
     """Make the device graphs of an adapted model and prove them.
 

@@ -121,10 +121,10 @@ def _is_packed(run: Path, bundle: Path) -> bool:
 
 
 def _list_stored(own: Own, out: Path) -> Path:
-    """List one's own validation scans as the stored scans to be screened, patient by patient as the index has them."""
+    """List some of one's own validation scans, spread over the index, as the stored scans to be screened."""
     index = read_index(own.data, load_recipe(own.recipe).recipe)
     marked = [row for row in index.rows if row.get("split") == "val"] or list(index.rows)
-    paths = [str((own.data / row.file).resolve()) for row in marked[:STORED]]
+    paths = [str((own.data / row.file).resolve()) for row in marked[:: -(-len(marked) // STORED)]]
     write_durably(out / "stored.txt", ("\n".join(paths) + "\n").encode())
     return out / "stored.txt"
 
