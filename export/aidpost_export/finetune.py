@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -121,11 +122,10 @@ class FineTuning:
                 self._judge(loss)
                 self._keep()
                 bar.advance(1, f"tuning loss {self._state.history[-1][2]:.3f}, AUROC {self._state.history[-1][3]:.3f}")
-        if self._is_worth_it():
-            self._tail.load_state_dict(self._state.best)
-        else:
-            reporter.note("Fine-tuning brought nothing that the tuning cases could tell: the base's stages stay.")
-            self._tail.load_state_dict(self._state.start)
+        worth_it = self._is_worth_it()
+        self._tail.load_state_dict(self._state.best if worth_it else self._state.start)
+        kept = {"epochs": self._state.epoch, "kept": self._state.best_epoch if worth_it else 0}
+        write_durably(self._folder / "training.json", msgspec.json.encode(kept) + b"\n")
         self._network.eval()
 
     def _is_worth_it(self) -> bool:

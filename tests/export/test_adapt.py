@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
@@ -138,6 +139,7 @@ def test_fine_tuning_that_brings_nothing_leaves_the_stages_of_the_base(workshop:
     stages = [name for name in base if name.startswith("stages.")]
     assert stages
     assert all(np.array_equal(base[name], same[name]) for name in stages)
+    assert json.loads((where / "training.json").read_text()) == {"epochs": 4, "kept": 0}
 
 
 def test_a_folder_of_other_inputs_is_refused_and_left_alone(workshop: Path, adapted: RunFolder) -> None:
