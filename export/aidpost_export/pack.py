@@ -54,7 +54,7 @@ class Label:
     """Counter that must grow from bundle to bundle."""
     site: str = ""
     expires: str | None = None
-    """Day from which boxes no longer install it, ISO 8601."""
+    """Last day on which boxes install it, ISO 8601."""
 
 
 @dataclass(frozen=True)

@@ -149,7 +149,11 @@ ODD = {
         CONTENT + b"\n" + base64.b64encode(signature.sign(CONTENT, ROOT)) + b"\n",
         "changed or damaged",
     ),
-    "the same version again": (LATER, GOOD, "version 1; this box has 1"),
+    "the same version with other keys": (
+        msgspec.structs.replace(LATER, keys=(*LATER.keys, *LATER.keys)),
+        GOOD,
+        "version 1; this box has 1",
+    ),
     "an older version": (msgspec.structs.replace(LATER, version=9), GOOD, "version 1; this box has 9"),
     "an unknown key": (TRUST, signed(CONTENT[:-1] + b',"more":1}', ROOT), "unknown field"),
     "another form": (TRUST, signed(CONTENT.replace(b":", b": "), ROOT), "canonical"),
@@ -217,6 +221,10 @@ class TestSignUpdate:
             sign_update(statement(keys=(key(ROOT),)), ROOT)
 
 
+def test_the_file_that_the_trust_came_from_changes_nothing() -> None:
+    assert update(LATER, GOOD) == LATER
+
+
 class TestTrustFile:
     def test_a_new_home_trusts_nobody(self, home: Home) -> None:
         assert trust_file.load(home) == Trust()
@@ -227,7 +235,7 @@ class TestTrustFile:
         assert stat.S_IMODE(home.trust_file.stat().st_mode) == 0o600
 
     def test_a_refused_change_leaves_the_file(self, home: Home) -> None:
-        trust_file.change(home, lambda _: LATER)
+        trust_file.change(home, lambda _: msgspec.structs.replace(LATER, version=9))
         before = home.trust_file.read_bytes()
         with pytest.raises(TrustError):
             trust_file.change(home, lambda current: update(current, GOOD))

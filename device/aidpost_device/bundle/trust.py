@@ -76,7 +76,10 @@ def pin(trust: Trust, public_key: bytes, comment: str = "") -> Trust:
 
 
 def update(trust: Trust, file: bytes) -> Trust:
-    """Move the trust forward by a trust file. Raises `TrustError`; the old trust then stays as it was."""
+    """Move the trust forward by a trust file. Raises `TrustError`; the old trust then stays as it was.
+
+    The file that the trust came from changes nothing, so that a command cut off by the power can be given again.
+    """
     if trust.root is None:
         raise TrustError("This box has no root key yet.", "Pin one first: aidpost device trust add FILE.pub")
     content, signatures = _split(file)
@@ -86,11 +89,13 @@ def update(trust: Trust, file: bytes) -> Trust:
             "If the root key was changed meanwhile, bring the trust file that changed it first.",
         )
     statement = _parse_statement(content)
+    revoked = {key.public: key for key in (*trust.revoked, *statement.revoked)}
+    moved = Trust(version=statement.version, root=statement.root, keys=statement.keys, revoked=tuple(revoked.values()))
+    if moved == trust:
+        return trust
     if statement.version <= trust.version:
         raise TrustError(f"The trust file has version {statement.version}; this box has {trust.version} already.", _ASK)
     _check_new_root(trust.root, statement.root, content, signatures[1:])
-    revoked = {key.public: key for key in (*trust.revoked, *statement.revoked)}
-    moved = Trust(version=statement.version, root=statement.root, keys=statement.keys, revoked=tuple(revoked.values()))
     _check(moved)
     return moved
 

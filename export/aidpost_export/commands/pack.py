@@ -27,7 +27,7 @@ import click
 @click.option("--version", default="1.0.0", show_default=True, help="Version for people.")
 @click.option("--build", type=click.IntRange(1), help="Counter that must grow; by default the minutes since 2020.")
 @click.option("--site", default="", help="Where it is to be used.")
-@click.option("--expires", type=click.DateTime(["%Y-%m-%d"]), help="Day from which boxes no longer install it.")
+@click.option("--expires", type=click.DateTime(["%Y-%m-%d"]), help="Last day on which boxes install it.")
 def pack(
     run: Path,
     key: Path,

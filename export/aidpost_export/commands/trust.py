@@ -32,10 +32,14 @@ def trust(
         public, comment = parse_public(path.read_bytes())
         return Key(public=public, comment=comment)
 
+    def named(private: Path) -> Key:
+        beside = private.with_name(private.name + ".pub")
+        return read(beside) if beside.is_file() else Key(public=public_bytes(load_private(private)))
+
     root, replacement = load_private(key), load_private(new_root) if new_root else None
     statement = Statement(
         version=version,
-        root=Key(public=public_bytes(replacement or root)),
+        root=named(new_root or key),
         keys=tuple(read(path) for path in added),
         revoked=tuple(read(path) for path in revoked),
     )
