@@ -26,7 +26,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $@
 
 demo: $(STAMP) ## Adapt, quantise, pack, install, screen; DATA=DIR BASE=DIR runs it on your own scans
-	$(BIN)/aidpost export demo --out demo $(if $(DATA),--data '$(DATA)') $(if $(BASE),--base '$(BASE)') $(if $(RECIPE),--recipe '$(RECIPE)')
+	$(BIN)/aidpost export demo --out demo $(if $(DATA),--data '$(DATA)') $(if $(BASE),--base '$(BASE)') $(if $(RECIPE),--recipe '$(RECIPE)') $(if $(SKIP_BAD),--skip-bad)
 
 test: $(STAMP) ## Run the tests (under 15 minutes on 2 cores)
 	$(BIN)/python -P -m pytest

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from aidpost_device.bundle.manifest import Manifest, Tolerance, Variant
 from aidpost_device.bundle.verify import VerifiedBundle
 from aidpost_device.engine import Engine, Prediction, Target
-from aidpost_device.errors import AidpostError, EngineError, GoldenError, ManifestError, TargetError
+from aidpost_device.errors import EngineError, GoldenError, ManifestError, ScanError, TargetError
 
 Prepare = Callable[[str, bytes], NDArray[np.uint8]]
 """Decodes and prepares one encoded file: name, content → (H, W, C)."""
@@ -127,7 +127,7 @@ def _prepare_inputs(bundle: VerifiedBundle, prepare: Prepare) -> dict[str, NDArr
     for vector in bundle.manifest.golden:
         try:
             prepared[vector.name] = prepare(vector.file, bundle.members[vector.file])[None]  # (1, H, W, C)
-        except AidpostError as error:
+        except ScanError as error:
             raise GoldenError(
                 f"The golden input {vector.file} cannot be decoded on this machine: {error}",
                 f"The decoder {vector.decoder} is missing or broken: install the program again.",

@@ -174,7 +174,7 @@ class TestTrust:
         statement = Statement(version=3, root=bundles.key(bundles.ROOT, "office 1"), keys=(one,), revoked=(two,))
         (tmp_path / "trust-3").write_bytes(sign_update(statement, bundles.ROOT))
         code, out, _ = run("trust", "update", tmp_path / "trust-3")
-        assert (code, out) == (0, "The trust is now at version 3: 1 keys besides the root, 1 revoked.\n")
+        assert (code, out) == (0, "The trust is now at version 3; keys besides the root: 1, revoked: 1.\n")
         assert run("trust", "list")[1].splitlines() == [
             "Trust, version 3",
             f"  root      {ROOT_SHOWN}  office 1",

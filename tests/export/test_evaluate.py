@@ -273,7 +273,7 @@ def test_the_report_says_why_a_variant_was_refused(tmp_path: Path) -> None:
     assert evaluation.device is not None and len(evaluation.device.refused) == 1
     words = text_of((run.path / "report.html").read_text())
     assert "its AUROC is 0.0200 lower (0.005 is allowed); 3.0% of its verdicts differ (1% are allowed)" in words
-    assert "percentile, first 4 stages in float" in words
+    assert "percentile, float stages: 4" in words
     assert "jetson: TensorRT makes it FP16." in words
     assert "2.2\N{MULTIPLICATION SIGN}" in words and "0.8%" in words
 

@@ -51,8 +51,8 @@ def update(file: Path) -> None:
 
     content = read_incoming(file, FILE_LIMIT)
     after = trust_file.change(Home.locate(), lambda current: move_forward(current, content))
-    counts = f"{len(after.keys)} keys besides the root, {len(after.revoked)} revoked"
-    click.echo(f"The trust is now at version {after.version}: {counts}.")
+    counts = f"keys besides the root: {len(after.keys)}, revoked: {len(after.revoked)}"
+    click.echo(f"The trust is now at version {after.version}; {counts}.")
 
 
 @trust.command(name="list")
