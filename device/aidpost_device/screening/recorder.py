@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from time import monotonic
 
-from aidpost_device.store.records import Item
+from aidpost_device.store.records import Item, Reading
 from aidpost_device.store.store import Screening, Store
 
 BATCH = 32
@@ -19,19 +19,20 @@ class Recorder:
     def __init__(self, store: Store, screening: Screening) -> None:
         self._store, self._screening = store, screening
         self._waiting: list[Item] = []
-        self._contents: set[str | None] = set()
+        self._contents: set[str] = set()
         self._since = 0.0
 
     def has_reading(self, sha256: str) -> bool:
         """Whether this content has been read with this bundle and these settings."""
         return sha256 in self._contents or self._store.has_reading(self._screening.key, sha256)
 
-    def add(self, item: Item, content: str | None = None) -> None:
-        """Take one file; `content` is the digest of what was read for the first time."""
+    def add(self, item: Item) -> None:
+        """Take one file."""
         if not self._waiting:
             self._since = monotonic()
         self._waiting.append(item)
-        self._contents.add(content)
+        if isinstance(item.outcome, Reading):
+            self._contents.add(item.outcome.scan.sha256)
         if len(self._waiting) >= BATCH or monotonic() - self._since >= SECONDS:
             self.flush()
 

@@ -1,4 +1,4 @@
-"""Batch screening: pool workers read, decode and prepare; this process runs the engine, decides and records.
+"""Batch screening: pool workers read, decode and prepare; threads of this process infer and decide; it records.
 
 Killed at any instant and started again, it goes on: a file is done when its row is in the store, and the reports are
 written from the store at the end.
@@ -25,6 +25,7 @@ from aidpost_device.decode.pool import DecodePool, PreparedScan, RejectedScan
 from aidpost_device.home import Home
 from aidpost_device.screening import outputs
 from aidpost_device.screening.gallery import Gallery, collect_pictures
+from aidpost_device.screening.parallel import read_scans
 from aidpost_device.screening.recorder import Recorder
 from aidpost_device.screening.resume import Offer, remaining
 from aidpost_device.screening.source import absolute, list_files
@@ -34,7 +35,7 @@ from aidpost_device.store.store import Store
 if TYPE_CHECKING:
     from aidpost_device.report.digest import Digest
     from aidpost_device.report.picture import Picture
-    from aidpost_device.screening.reader import Reader
+    from aidpost_device.screening.reader import Read, Reader
 
 Progress = Callable[[int, int], None]
 """Called with the files done and the files found."""
@@ -103,8 +104,9 @@ def screen(
         todo = remaining(store, screening, listing)
         reader = _open_reader(bundle, pool, prefer)
         offer, gallery, before = Offer(todo, stop), Gallery(), len(listing.files) - len(todo)
-        read = 0
-        for read in _read(pool.results(offer), reader, Recorder(store, screening), gallery):
+        recorder, read = Recorder(store, screening), 0
+        scans = read_scans(pool.results(offer), reader, recorder.has_reading, workers)
+        for read in _record(scans, reader, recorder, gallery):
             if progress:
                 progress(before + read, len(listing.files))
         digest = outputs.write_tables(out, store.rows(screening), bundle.manifest)
@@ -126,19 +128,21 @@ def _open_reader(bundle: VerifiedBundle, pool: DecodePool, prefer: str | None) -
     return Reader(open_engine(bundle, host_target(), pool.prepare, prefer=prefer), bundle.manifest)
 
 
-def _read(
-    scans: Iterable[PreparedScan | RejectedScan], reader: Reader, recorder: Recorder, gallery: Gallery
+def _record(
+    scans: Iterable[tuple[PreparedScan | RejectedScan, Read | None]],
+    reader: Reader,
+    recorder: Recorder,
+    gallery: Gallery,
 ) -> Iterator[int]:
-    """Read and record scans as they come; yields how many were."""
-    for count, scan in enumerate(scans, start=1):
+    """Record scans as they come, and keep pictures of the worst; yields how many were recorded."""
+    for count, (scan, found) in enumerate(scans, start=1):
         stamp = Stamp(os.fsencode(scan.path), scan.size_bytes, scan.mtime_ns)
         if isinstance(scan, RejectedScan):
             rejection = Rejection(scan.reason, scan.message, scan.hint, scan.milliseconds, scan.sha256)
             recorder.add(Item(stamp, rejection))
-        elif recorder.has_reading(scan.sha256):
+        elif found is None:
             recorder.add(Item(stamp, Known(scan.sha256)))
         else:
-            found = reader.read(scan)
             recorder.add(Item(stamp, found.outcome))
             if found.shown is not None and gallery.wants(found.shown.rank):
                 gallery.offer(scan.sha256, found.shown.rank, reader.picture(scan.pixels, found.shown))
