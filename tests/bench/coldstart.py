@@ -1,4 +1,7 @@
-"""One scan from a cold start: wall time and memory of the whole process tree; and the time of `--help`."""
+"""One scan from a cold start: wall time and memory of the whole process tree; and the time of `--help`.
+
+Time and memory are taken in runs of their own: looking at the memory of a process makes it wait.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -25,17 +30,16 @@ def main() -> None:
     originals = sorted((data / "cxr_nih" / "originals").glob("*.png"))
     film = write_films(WORKSHOP / "one-film", "uncompressed", originals, 1)[0]
     print(machine() + "\n")
+    out = WORKSHOP / "one-out"
     walls, peaks, helps, floors = [], [], [], []
     for _ in range(RUNS):
-        out = WORKSHOP / "one-out"
-        shutil.rmtree(out, ignore_errors=True)
-        for store in home.glob("*.sqlite*"):
-            store.unlink()
-        wall, peak = measured([COMMAND, "device", "screen", str(film), "--out", str(out)], home)
-        walls.append(wall)
-        peaks.append(peak)
-        helps.append(measured([COMMAND, "--help"], home)[0])
-        floors.append(measured([sys.executable, "-c", "import numpy, onnxruntime"], home)[0])
+        _forget(home, out)
+        screen = [COMMAND, "device", "screen", str(film), "--out", str(out)]
+        walls.append(seconds(screen, home))
+        _forget(home, out)
+        peaks.append(megabytes(screen, home))
+        helps.append(seconds([COMMAND, "--help"], home))
+        floors.append(seconds([sys.executable, "-c", "import numpy, onnxruntime"], home))
     table(
         ["what", "median", "range", "aim"],
         [
@@ -47,18 +51,38 @@ def main() -> None:
     )
 
 
-def measured(command: list[str], home: Path) -> tuple[float, float]:
-    """Wall seconds of a command and the peak memory of its process tree, MB."""
-    environment = {**os.environ, "AIDPOST_HOME": str(home)}
+def seconds(command: list[str], home: Path) -> float:
+    """Wall time of a command."""
     begun = time.perf_counter()
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-    watched, peak = psutil.Process(process.pid), 0.0
-    while process.poll() is None:
-        peak = max(peak, _tree(watched))
-        time.sleep(0.005)
+    with _started(command, home) as process:
+        process.wait()
+    return time.perf_counter() - begun
+
+
+def megabytes(command: list[str], home: Path) -> float:
+    """Peak memory of a command's process tree."""
+    with _started(command, home) as process:
+        watched, peak = psutil.Process(process.pid), 0.0
+        while process.poll() is None:
+            peak = max(peak, _tree(watched))
+            time.sleep(0.005)
+    return peak
+
+
+@contextmanager
+def _started(command: list[str], home: Path) -> Iterator[subprocess.Popen[bytes]]:
+    environment = {**os.environ, "AIDPOST_HOME": str(home)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
+        yield process
     if process.returncode:
         sys.exit(f"{' '.join(command)} failed with exit code {process.returncode}.")
-    return time.perf_counter() - begun, peak
+
+
+def _forget(home: Path, out: Path) -> None:
+    """Remove what an earlier run read, so that the film is read again."""
+    shutil.rmtree(out, ignore_errors=True)
+    for store in home.glob("*.sqlite*"):
+        store.unlink()
 
 
 def _tree(process: psutil.Process) -> float:
