@@ -1,8 +1,9 @@
 """Fine-tuning: the last stages and the head learn, the batch norms of a pretrained base stay as they are.
 
 Each epoch draws its randomness from (seed, epoch) alone, so a run that was interrupted ends with the same weights as
-one that was not. The weights that are kept are a moving average, at the epoch with the least loss on the tuning
-cases. They are kept only when they beat the starting ones there by more than a standard error: with few cases an
+one that was not. The weights are a moving average. Which of them are kept is judged on the tuning cases, and a
+difference of less than a standard error is no difference, for the few cases there are: of a schedule that came to its
+end the last weights are kept unless an earlier epoch was better, and the starting ones unless those are beaten. An
 epoch that is better by chance alone would trade a base that travels for what is peculiar to these cases.
 """
 
@@ -69,6 +70,8 @@ class _State:
     best_losses: list[float] = field(default_factory=list)
     """Of each tuning case, at the best epoch."""
     best: dict[str, Tensor] = field(default_factory=dict)
+    last_losses: list[float] = field(default_factory=list)
+    """Of each tuning case, now."""
     start_losses: list[float] = field(default_factory=list)
     """Of each tuning case, before the first epoch; empty for random weights."""
     start: dict[str, Tensor] = field(default_factory=dict)
@@ -122,18 +125,29 @@ class FineTuning:
                 self._judge(loss)
                 self._keep()
                 bar.advance(1, f"tuning loss {self._state.history[-1][2]:.3f}, AUROC {self._state.history[-1][3]:.3f}")
-        worth_it = self._is_worth_it()
-        self._tail.load_state_dict(self._state.best if worth_it else self._state.start)
-        kept = {"epochs": self._state.epoch, "kept": self._state.best_epoch if worth_it else 0}
-        write_durably(self._folder / "training.json", msgspec.json.encode(kept) + b"\n")
+        kept, weights = self._choose()
+        self._tail.load_state_dict(weights)
+        told = {"epochs": self._state.epoch, "kept": kept}
+        write_durably(self._folder / "training.json", msgspec.json.encode(told) + b"\n")
         self._network.eval()
 
-    def _is_worth_it(self) -> bool:
-        """Say whether the best epoch beats the starting weights by more than one standard error of the difference."""
-        if not self._state.start:
-            return True
-        gain = np.array(self._state.start_losses) - np.array(self._state.best_losses)
-        return bool(gain.mean() > gain.std() / np.sqrt(len(gain)))
+    def _choose(self) -> tuple[int, dict[str, Tensor]]:
+        """Pick the weights to keep, and their epoch; 0 is before the first."""
+        state = self._state
+        kept, weights, losses = state.best_epoch, state.best, state.best_losses
+        if state.epoch == self.epochs and not self._beats(losses, state.last_losses):
+            kept, weights, losses = state.epoch, self._average.state_dict(), state.last_losses
+        if state.start and not self._beats(losses, state.start_losses):
+            kept, weights = 0, state.start
+        return kept, weights
+
+    def _beats(self, losses: list[float], others: list[float]) -> bool:
+        """Say whether losses on the tuning cases are lower by more than a standard error, each patient drawn whole."""
+        gain = np.array(others) - np.array(losses)
+        patients = [self._material.patients[row] for row in self._material.tuning]
+        _, which = np.unique(patients, return_inverse=True)
+        deviation = np.bincount(which, gain - gain.mean())
+        return bool(gain.mean() > np.sqrt((deviation**2).sum()) / len(gain))
 
     def _rates(self) -> list[dict[str, Any]]:
         """One group per stage: the nearer to the input, the smaller the rate (Howard and Ruder, ACL 2018)."""
@@ -191,6 +205,7 @@ class FineTuning:
         known = [area for area in areas if area is not None]
         tuning, area = float(losses.mean()), float(np.mean(known)) if known else float("nan")
         self._state.history.append((self._state.epoch, loss, tuning, area))
+        self._state.last_losses = losses.tolist()
         if not self._state.best or tuning < np.mean(self._state.best_losses):
             self._state.best_losses, self._state.best_epoch = losses.tolist(), self._state.epoch
             self._state.best = {name: value.clone() for name, value in self._average.state_dict().items()}
