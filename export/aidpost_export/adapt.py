@@ -60,6 +60,7 @@ def adapt(
     cases.write(run / "cases.csv")
     if not (run / "pixels.npy").is_file():
         prepare_cases(cases, data, recipe.recipe.input, run / "pixels.npy", reporter, scans)
+    torch.backends.cudnn.allow_tf32 = False  # ten bits of a product are too few for what the boxes must reproduce
     compute = Compute(choose_device(device), threads or choose_threads())
     torch.set_num_threads(compute.threads)
     torch.manual_seed(seed)

@@ -95,7 +95,7 @@ def _graphs(evaluation: Evaluation, made: Sequence[TargetVariants]) -> str:
 
 
 def _graph_rows(evaluation: Evaluation, made: Sequence[TargetVariants]) -> list[list[str]]:
-    """One row for each graph and finding: AUROC and rates on validation cases, the rest on calibration cases."""
+    """One row for each graph and finding: threshold from the calibration cases, figures on the validation cases."""
     records = {one.name: one for target in made for one in target.variants}
     measured = evaluation.device.variants if evaluation.device else ()
     return [
@@ -107,7 +107,7 @@ def _graph_rows(evaluation: Evaluation, made: Sequence[TargetVariants]) -> list[
             number(records[figures.name].findings[finding.label].operating_point.threshold),
             percent_interval(finding.sensitivity),
             percent_interval(finding.specificity),
-            "\N{EN DASH}" if figures.flips is None else percent(figures.flips),
+            percent_interval(finding.flips) if finding.flips else "\N{EN DASH}",
             "\N{EN DASH}" if figures.speed is None else f"{figures.speed:.1f} times float",
         ]
         for figures in measured

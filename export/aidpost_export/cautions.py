@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from aidpost_export.calibrate import TEMPERATURE
 from aidpost_export.figures import Caution, Evaluation, FindingFigures, GroupFigures
-from aidpost_export.gates import AUROC_LOSS
+from aidpost_export.gates import AUROC_LOSS, FLIPS
 from aidpost_export.sentences import (
     capital,
     listed,
@@ -166,6 +166,13 @@ def _variants(evaluation: Evaluation) -> Iterator[Caution]:
                     code="variant",
                     text=f"{capital(finding.label)}: the variant {variant.name} for {listed(variant.targets)} changes "
                     f"the AUROC by {signed_interval(finding.change)}, more than was allowed on the calibration cases.",
+                )
+            if finding.flips and finding.flips.low > FLIPS:
+                yield Caution(
+                    code="flips",
+                    text=f"{capital(finding.label)}: the variant {variant.name} for {listed(variant.targets)} changes "
+                    f"{percent_interval(finding.flips)} of the verdicts, more than the {percent(FLIPS)} that were "
+                    "allowed on the calibration cases.",
                 )
 
 

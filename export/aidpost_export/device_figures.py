@@ -10,7 +10,7 @@ from aidpost_export.calibrate import probabilities
 from aidpost_export.errors import RunError
 from aidpost_export.figures import DeviceFigures, RefusedVariant, VariantFigures, VariantFinding
 from aidpost_export.measure import Measured
-from aidpost_export.proportions import rates
+from aidpost_export.proportions import rates, share
 from aidpost_export.resampling import auroc_difference, auroc_interval
 from aidpost_export.run import RunFolder
 
@@ -70,6 +70,7 @@ def _variant_figures(
         before, target = measured.column(k)
         threshold = record.findings[label].operating_point.threshold
         sensitivity, specificity = rates(probability[:, k], target, threshold, measured.patients)
+        changed = (probability[:, k] >= threshold) != (before >= measured.scores.points[k].threshold)
         findings.append(
             VariantFinding(
                 label=label,
@@ -77,6 +78,7 @@ def _variant_figures(
                 change=auroc_difference(probability[:, k], before, target, measured.patients),
                 sensitivity=sensitivity,
                 specificity=specificity,
+                flips=share(changed, measured.patients) if record.quantisation else None,
             )
         )
     return VariantFigures(
@@ -84,6 +86,5 @@ def _variant_figures(
         precision=record.precision,
         targets=targets,
         findings=tuple(findings),
-        flips=record.quantisation.flips if record.quantisation else None,
         speed=record.quantisation.speed if record.quantisation else None,
     )

@@ -137,6 +137,8 @@ class VariantFinding(Section, frozen=True, kw_only=True):
     sensitivity: Estimate | None
     """At this graph's own threshold."""
     specificity: Estimate | None
+    flips: Estimate | None
+    """Share of verdicts that differ from the network's, each at its own threshold; None for the float graph."""
 
 
 class VariantFigures(Section, frozen=True, kw_only=True):
@@ -146,8 +148,6 @@ class VariantFigures(Section, frozen=True, kw_only=True):
     precision: Literal["float32", "int8"]
     targets: tuple[str, ...]
     findings: tuple[VariantFinding, ...]
-    flips: float | None
-    """Share of verdicts on the calibration cases that differ from the float graph's; None for the float graph."""
     speed: float | None
     """Float latency over this graph's; None where it was not timed here."""
 

@@ -1,5 +1,6 @@
 """Gates: what an INT8 graph may change before it is refused. Pure: arrays of the calibration cases in, a judgement out.
 
+The graph's own threshold is chosen on the same cases, so on others more verdicts flip: the report counts them there.
 N calibration cases, K findings. Every figure is the worst finding's.
 """
 

@@ -42,7 +42,7 @@ from aidpost_export.variant_record import (
 
 PARITY_IMAGES = 16
 """Real images on which the exported graph is compared with torch."""
-SAME_NETWORK = 0.01
+SAME_NETWORK = 1e-3
 """Largest difference of a logit from `logits.npy`, of their range: training may have run on another machine."""
 NOTES: dict[Target, str] = {
     "jetson": "The Jetson takes the float graph: its graphics processor wants INT8 scales of another kind.",

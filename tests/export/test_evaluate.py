@@ -26,7 +26,7 @@ from aidpost_export.issues import Issue, Kind
 from aidpost_export.progress import SilentReporter
 from aidpost_export.proportions import confusion
 from aidpost_export.run import RunFolder
-from aidpost_export.sentences import inline, listed, number, percent, signed
+from aidpost_export.sentences import inline, listed, number, percent, percent_interval, signed
 from aidpost_export.statistics import auroc
 from aidpost_export.variant_record import (
     FLOAT,
@@ -34,6 +34,7 @@ from aidpost_export.variant_record import (
     TargetVariants,
     VariantRecord,
     inputs_digest,
+    read_logits,
     write_graph,
     write_logits,
     write_variants,
@@ -263,8 +264,21 @@ def test_device_graphs_are_measured_on_the_validation_cases(tmp_path: Path) -> N
     changed = found["int8-u8s8"].findings[0]
     assert changed.change is not None and changed.auroc is not None and same.auroc is not None
     assert changed.change.value == pytest.approx(changed.auroc.value - same.auroc.value)
-    assert (found["int8-u8s8"].flips, found["int8-u8s8"].speed) == (0.008, 2.25)
+    assert same.flips is None and found["int8-u8s8"].speed == 2.25
+    cases, point = run.cases(), evaluation.findings[0].operating_point
+    rows = cases.where("validation")
+    verdicts = [
+        probabilities(read_logits(run, name)[rows], [evaluation.findings[0].temperature], "sigmoid") >= point.threshold
+        for name in (FLOAT, "int8-u8s8")
+    ]
+    assert changed.flips is not None
+    assert changed.flips.value == pytest.approx(np.mean(verdicts[0] != verdicts[1]))
+    assert 0 < changed.flips.low < changed.flips.value
     assert "variant" not in codes(evaluation)
+
+
+def test_a_variant_that_changes_many_verdicts_is_cautioned_against(tmp_path: Path) -> None:
+    assert "flips" in codes(evaluate(quantised_run(tmp_path / "run", 1.5), SILENT))
 
 
 def test_the_report_says_why_a_variant_was_refused(tmp_path: Path) -> None:
@@ -275,7 +289,8 @@ def test_the_report_says_why_a_variant_was_refused(tmp_path: Path) -> None:
     assert "its AUROC is 0.0200 lower (0.005 is allowed); 3.0% of its verdicts differ (1% are allowed)" in words
     assert "percentile, float stages: 4" in words
     assert "jetson: TensorRT makes it FP16." in words
-    assert "2.2\N{MULTIPLICATION SIGN}" in words and "0.8%" in words
+    flips = next(one for one in evaluation.device.variants if one.precision == "int8").findings[0].flips
+    assert "2.2\N{MULTIPLICATION SIGN}" in words and flips is not None and percent_interval(flips) in words
 
 
 def test_a_variant_that_loses_on_unseen_cases_is_called_out(tmp_path: Path) -> None:
