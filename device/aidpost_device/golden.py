@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -14,6 +15,11 @@ from aidpost_device.errors import EngineError, GoldenError, ManifestError, ScanE
 
 Prepare = Callable[[str, bytes], NDArray[np.uint8]]
 """Decodes and prepares one encoded file: name, content → (H, W, C)."""
+GREY_LEVELS = 2
+"""How far a prepared pixel may lie from the expected one: rounding differs, what a decoder does must not.
+
+A graph alone would not tell: the tolerance that INT8 arithmetic needs lets a picture pass that moved by a pixel.
+"""
 _FLOAT = np.dtype("<f4")
 _REPORT = "Do not screen with this box. Report this message with the box's type; another bundle may work."
 
@@ -95,6 +101,26 @@ def serialise(prediction: Prediction) -> bytes:
     return b"".join(part.astype(_FLOAT).tobytes() for part in parts)
 
 
+def compress_pixels(pixels: NDArray[np.uint8]) -> bytes:  # (H, W, C)
+    """Write the prepared pixels of one golden input."""
+    return zlib.compress(pixels.tobytes(), 9)
+
+
+def expand_pixels(content: bytes, shape: tuple[int, ...], file: str) -> NDArray[np.uint8]:  # shape
+    """Read the prepared pixels of one golden input. Raises `ManifestError` when they do not fill the shape."""
+    size = int(np.prod(shape))
+    try:
+        values = zlib.decompressobj().decompress(content, size + 1)  # one more than allowed: never a flood of them
+    except zlib.error:
+        values = b""
+    if len(values) != size:
+        raise ManifestError(
+            f"The golden pixels {file} do not fill {' x '.join(map(str, shape))} values.",
+            "Ask the workstation to pack the bundle again.",
+        )
+    return np.frombuffer(values, np.uint8).reshape(shape)
+
+
 def parse(content: bytes, manifest: Manifest, file: str) -> Prediction:
     """Read the golden outputs of one image. Raises `ManifestError` when they do not fit the declared shapes."""
     findings, outputs = len(manifest.findings), manifest.outputs
@@ -122,16 +148,25 @@ def _order(manifest: Manifest, target: Target) -> tuple[str, ...]:
 
 
 def _prepare_inputs(bundle: VerifiedBundle, prepare: Prepare) -> dict[str, NDArray[np.uint8]]:
-    """Decode and prepare every golden input once; each variant sees the same pixels."""
+    """Decode and prepare every golden input once, and see that it gives the pixels it must; all variants see these."""
     prepared = {}
     for vector in bundle.manifest.golden:
         try:
-            prepared[vector.name] = prepare(vector.file, bundle.members[vector.file])[None]  # (1, H, W, C)
+            pixels = prepare(vector.file, bundle.members[vector.file])  # (H, W, C)
         except ScanError as error:
             raise GoldenError(
                 f"The golden input {vector.file} cannot be decoded on this machine: {error}",
                 f"The decoder {vector.decoder} is missing or broken: install the program again.",
             ) from error
+        expected = expand_pixels(bundle.members[vector.pixels], pixels.shape, vector.pixels)
+        gap = int(np.abs(pixels.astype(np.int16) - expected).max())
+        if gap > GREY_LEVELS:
+            raise GoldenError(
+                f"The golden input {vector.file} is prepared with pixels that are up to {gap} grey levels off; "
+                f"{GREY_LEVELS} are allowed.",
+                f"The decoder {vector.decoder} works differently on this machine: install the program again.",
+            )
+        prepared[vector.name] = pixels[None]
     return prepared
 
 

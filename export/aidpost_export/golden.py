@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from aidpost_device.bundle.manifest import GoldenInput, ImageInput, Tolerance
 from aidpost_device.engine import Prediction
-from aidpost_device.golden import serialise
+from aidpost_device.golden import compress_pixels, serialise
 from aidpost_device.prepare import prepare_bytes
 from aidpost_export.golden_inputs import golden_inputs
 from aidpost_export.scoring import open_session, score
@@ -31,7 +31,7 @@ class GoldenVectors:
 
     inputs: tuple[GoldenInput, ...]
     files: Mapping[str, bytes]
-    """Member → encoded file."""
+    """Member → encoded file, or prepared pixels."""
     pixels: NDArray[np.uint8]
     """Prepared by the box's own function, in the order of `inputs`.  # (G, H, W, C)"""
 
@@ -51,12 +51,14 @@ class GoldenOutputs:
 
 def golden_vectors(spec: ImageInput) -> GoldenVectors:
     """Encode the golden inputs for this input and prepare them."""
-    inputs, files, pixels = [], {}, []
+    inputs, pixels = [], []
+    files: dict[str, bytes] = {}
     for encoded in golden_inputs(spec):
         member = f"golden/{encoded.name}.{encoded.suffix}"
         prepared = prepare_bytes(member, encoded.content, spec)
-        inputs.append(GoldenInput(name=encoded.name, file=member, decoder=prepared.decoder))
-        files[member] = encoded.content
+        expected = f"golden/{encoded.name}.pixels.z"
+        inputs.append(GoldenInput(name=encoded.name, file=member, decoder=prepared.decoder, pixels=expected))
+        files |= {member: encoded.content, expected: compress_pixels(prepared.pixels)}
         pixels.append(prepared.pixels)
     return GoldenVectors(tuple(inputs), files, np.stack(pixels))
 

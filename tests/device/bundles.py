@@ -191,7 +191,9 @@ def draft(
     for number in range(2):
         file = f"golden/noise-{number}.png"
         members[file] = golden_image(number)
-        vectors.append(GoldenInput(name=f"noise-{number}", file=file, decoder="pillow"))
+        pixels = f"golden/noise-{number}.pixels.z"
+        members[pixels] = golden.compress_pixels(prepare(file, members[file]))
+        vectors.append(GoldenInput(name=f"noise-{number}", file=file, decoder="pillow", pixels=pixels))
         for variant, model in models.items():
             prediction = outputs_of(model, prepare(file, members[file])[None])
             members[f"golden/noise-{number}.{variant}.f32"] = golden.serialise(prediction)

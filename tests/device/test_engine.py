@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -326,6 +327,26 @@ class TestGolden:
         with pytest.raises(GoldenError, match=r"noise-0\.png cannot be decoded") as caught:
             golden.open_engine(bundle, "x86", failing)
         assert "pillow" in caught.value.hint
+
+    @pytest.mark.parametrize("off", [golden.GREY_LEVELS, golden.GREY_LEVELS + 1])
+    def test_a_decoder_that_gives_other_pixels_is_refused_whatever_the_graph_tolerates(
+        self, bundle: VerifiedBundle, off: int
+    ) -> None:
+        def moved(name: str, data: bytes) -> np.ndarray:
+            pixels = bundles.prepare(name, data).copy()
+            pixels[0, 0] = pixels[0, 0] + off if pixels[0, 0, 0] < 128 else pixels[0, 0] - off
+            return pixels
+
+        refusal = rf"noise-0\.png is prepared .* {off} grey levels off"
+        judged_by_graph = r"probability|map|embedding"
+        with pytest.raises(GoldenError, match=refusal if off > golden.GREY_LEVELS else judged_by_graph):
+            golden.open_engine(bundle, "x86", moved)
+
+    @pytest.mark.parametrize("content", [b"", b"abc", zlib.compress(bytes(3)), zlib.compress(bytes(2**20))])
+    def test_golden_pixels_that_do_not_fit_are_refused(self, draft: bundles.Draft, content: bytes) -> None:
+        odd = verify(draft.holding("golden/noise-0.pixels.z", content).seal(), bundles.TRUST)
+        with pytest.raises(ManifestError, match="golden pixels"):
+            golden.open_engine(odd, "x86", bundles.prepare)
 
     @pytest.mark.parametrize(
         "content",

@@ -248,13 +248,15 @@ class Variant(Section, frozen=True, kw_only=True):
 
 
 class GoldenInput(Section, frozen=True, kw_only=True):
-    """An encoded synthetic file whose outputs are known."""
+    """An encoded synthetic file whose pixels and outputs are known."""
 
     name: Slug
     file: str
     """Member that holds the encoded file."""
     decoder: Label
     """The decoder it exercises."""
+    pixels: str
+    """Member that holds what it is prepared to: (H, W, C) uint8, compressed by zlib (RFC 1950)."""
 
 
 # ---- provenance -----------------------------------------------------------------------------------------------------
@@ -370,7 +372,7 @@ def _check(manifest: Manifest) -> None:
     require(len(set(variants)) == len(variants), "a variant stands twice")
     golden = {vector.name for vector in manifest.golden}
     require(len(golden) == len(manifest.golden), "a golden input stands twice")
-    referenced = [vector.file for vector in manifest.golden]
+    referenced = [member for vector in manifest.golden for member in (vector.file, vector.pixels)]
     for variant in manifest.variants:
         require(set(variant.findings) == set(labels), f"variant {variant.name} does not number every finding")
         require(set(variant.golden) == golden, f"variant {variant.name} lacks a golden output")
