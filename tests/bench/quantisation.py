@@ -17,7 +17,9 @@ def main() -> None:
     base = data / "base" / "mobilenet_v2_1.0_224"
     runs = {
         "MobileNetV2": adapted("malaria_cells-full", "smear-malaria", smears, base),
-        "ResNet-18": adapted("resnet", "smear-malaria", smears, "random", "--architecture", "resnet-18"),
+        "ResNet-18": adapted(
+            "resnet", "smear-malaria", smears, "random", "--architecture", "resnet-18", "--limit", "600"
+        ),
     }
     print(machine() + "\n")
     rows = []
