@@ -26,6 +26,8 @@ INPUT = "pixels"
 """Name of the graph's input, (N, H, W, C) uint8."""
 OUTPUTS = ("probability", "map", "embedding")
 """Names of the graph's outputs."""
+ONNX_ONLY = ("session.load_model_format", "ONNX")
+"""Session setting: otherwise bytes 4 to 7 may choose the runtime's own format, which the walk does not see."""
 _ROUNDING = 1e-6
 """How far a float32 softmax may exceed 1 by rounding alone."""
 _SUM = 1e-3
@@ -184,6 +186,7 @@ def _options(threads: int) -> onnxruntime.SessionOptions:
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = 3  # errors; they are raised as well, warnings would only alarm people
+    options.add_session_config_entry(*ONNX_ONLY)
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     return options

@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from aidpost_device.engine import INPUT, OUTPUTS, Prediction
+from aidpost_device.engine import INPUT, ONNX_ONLY, OUTPUTS, Prediction
 from aidpost_export.progress import Bar
 
 BATCH = 8
@@ -18,6 +18,7 @@ def open_session(graph: bytes, *, threads: int = 1, fused: bool = True) -> onnxr
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3  # errors
+    options.add_session_config_entry(*ONNX_ONLY)
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if not fused:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL

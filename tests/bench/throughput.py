@@ -87,8 +87,12 @@ def naive(films: list[Path], home: Path) -> float:
     from pydicom import dcmread
     from pydicom.pixels import apply_voi_lut
 
+    from aidpost_device.engine import ONNX_ONLY
+
     bundle, variant, spec = _bundle(home)
-    session = onnxruntime.InferenceSession(bundle.members[variant.file], providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry(*ONNX_ONLY)
+    session = onnxruntime.InferenceSession(bundle.members[variant.file], options, providers=["CPUExecutionProvider"])
 
     def one(path: Path) -> None:
         hashlib.sha256(path.read_bytes()).hexdigest()

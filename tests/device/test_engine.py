@@ -13,12 +13,14 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from aidpost_device import engine as engine_module
 from aidpost_device import golden
 from aidpost_device.bundle.manifest import Field, TableInput, Tolerance
+from aidpost_device.bundle.onnx_walk import ORT_MARK
 from aidpost_device.bundle.verify import VerifiedBundle, verify
 from aidpost_device.engine import Engine, Prediction, host_target, image_input
 from aidpost_device.errors import EngineError, GoldenError, ManifestError, ScanError, TargetError
@@ -155,6 +157,17 @@ class TestLoad:
         with pytest.raises(EngineError, match=r"cannot load model\.onnx") as caught:
             Engine.load(changed(break_it), "float")
         assert caught.value.hint
+
+    def test_the_runtimes_own_format_is_refused(self, bundle: VerifiedBundle, tmp_path: Path) -> None:
+        """The walk reads ONNX only, so the runtime must not read anything else."""
+        options = onnxruntime.SessionOptions()
+        options.add_session_config_entry("session.save_model_format", "ORT")
+        options.optimized_model_filepath = str(tmp_path / "model.ort")
+        onnxruntime.InferenceSession(bundle.members["model.onnx"], options, providers=["CPUExecutionProvider"])
+        other = (tmp_path / "model.ort").read_bytes()
+        assert other[4:8] == ORT_MARK
+        with pytest.raises(EngineError, match=r"cannot load model\.onnx"):
+            Engine.load(replace(bundle, members={**bundle.members, "model.onnx": other}), "float")
 
     @pytest.mark.parametrize(
         ("change", "message"),

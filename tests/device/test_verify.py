@@ -291,6 +291,17 @@ TAMPERED: dict[str, Case] = {
     ),
     "model cut": (lambda draft: draft.with_model(draft.members["model.onnx"][:-3]).seal(), GraphError, "declares"),
     "model that is none": (lambda draft: draft.with_model(b"GIF89a").seal(), GraphError, "model.onnx"),
+    "model that the runtime takes for its own format": (
+        # ir_version, then a producer's name that is the mark, then the good model
+        lambda draft: draft.with_model(b"\x08\x01\x12\x04ORTM" + draft.members["model.onnx"]).seal(),
+        GraphError,
+        "own format",
+    ),
+    "model with a second graph": (
+        lambda draft: draft.with_model(draft.members["model.onnx"] + b"\x3a\x00").seal(),
+        GraphError,
+        "2 graphs",
+    ),
     "outputs that are not numbers": (all_modelled(TO_NAN), GoldenError, "not numbers"),
     "outputs under other names": (all_modelled(rename_output), GoldenError, "score"),
     "golden outputs that differ": (golden_off, GoldenError, "probability differs by 0.01"),

@@ -1,8 +1,8 @@
 """A bounded walk over an ONNX file's protobuf, without the `onnx` package.
 
 It looks into every graph, subgraph, function and tensor, and refuses what would make the runtime leave the file:
-tensors stored outside it, and operators of foreign domains. It refuses encodings that two parsers might read
-differently rather than follow them.
+tensors stored outside it, and operators of foreign domains. It refuses files that may pass for another format, and
+encodings that two parsers might read differently, rather than follow them.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ DEPTH_LIMIT = 64
 """Deepest nesting of messages."""
 FIELD_LIMIT = 1_000_000
 """Most fields of a file."""
+
+ORT_MARK = b"ORTM"
+"""Bytes 4 to 7 of the runtime's own format. The first field of an ONNX file can hold them too."""
 
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 _FIXED_SIZE = {_FIXED64: 8, _FIXED32: 4}
@@ -35,7 +38,12 @@ _BROKEN = "The model is damaged or was not written by `aidpost export pack`. Ask
 
 def check_graph(name: str, content: bytes) -> None:
     """Walk the ONNX file of member `name`. Raises `GraphError` naming the place."""
-    _Walk(name, content).message("ModelProto", 0, len(content), 1)
+    if content[4:8] == ORT_MARK:
+        raise GraphError(f"The model {name} carries the mark of the runtime's own format.", _BROKEN)
+    walk = _Walk(name, content)
+    walk.message("ModelProto", 0, len(content), 1)
+    if walk.graphs != 1:
+        raise GraphError(f"The model {name} has {walk.graphs} graphs instead of one.", _BROKEN)
 
 
 class _Walk:
@@ -45,6 +53,8 @@ class _Walk:
         self.name = name
         self.content = content
         self.fields = 0
+        self.graphs = 0
+        """The model's own graphs. Parsers put several together, each in its way."""
         self.trail: list[str] = []
 
     def message(self, kind: str, start: int, end: int, depth: int) -> None:
@@ -65,6 +75,7 @@ class _Walk:
                 raise self.error(f"has a field {number} that is not part of ONNX", _BROKEN)
             if wire not in _WIRE.get(what, _ONLY_LENGTH):
                 raise self.error(f"has field {number} in wire type {wire}, which it cannot have", _BROKEN)
+            self.graphs += depth == 1 and what == "GraphProto"
             position = self.field(what, wire, position, end, depth)
         self.trail.pop()
 
