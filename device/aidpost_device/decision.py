@@ -13,7 +13,7 @@ from math import floor
 from aidpost_device.bundle.manifest import Finding, FindingNumbers, ImageInput, Manifest
 from aidpost_device.errors import BundleError, EngineError
 
-RULES = 1
+RULES = 2
 """Version of the rules below. It is part of what a reading is keyed by: other rules, other readings."""
 
 BLANK_CONTRAST = 8
@@ -40,6 +40,7 @@ class Reason(StrEnum):
     AGE_UNKNOWN = "age-unknown"
     OTHER_SCAN = "other-scan"
     MODALITY_NOT_ACCEPTED = "modality-not-accepted"
+    FOR_PROCESSING = "for-processing"
 
     @property
     def text(self) -> str:
@@ -81,6 +82,10 @@ _TEXTS: dict[Reason, tuple[str, str]] = {
         "The file is not from a kind of machine that this model reads.",
         "Choose the bundle made for this modality, or leave such files out.",
     ),
+    Reason.FOR_PROCESSING: (
+        "The image is the detector's raw one (FOR PROCESSING), not what a person would be shown.",
+        'Send the image "for presentation" from its machine.',
+    ),
 }
 
 
@@ -96,6 +101,8 @@ class Facts:
     """DICOM View Position (0018,5101); empty where the header states none."""
     modality: str = ""
     """DICOM Modality (0008,0060); empty where there is no header."""
+    intent: str = ""
+    """DICOM Presentation Intent Type (0008,0068); empty where the header states none."""
 
 
 @dataclass(frozen=True)
@@ -136,9 +143,11 @@ def require_applicable(manifest: Manifest) -> ImageInput:
 
 
 def reject(facts: Facts, accepted: ImageInput) -> Reason | None:
-    """Say why a file is no scan for this bundle, or None. A file without a modality passes."""
+    """Say why a file is no scan for this bundle, or None. A file that states no modality or no intent passes."""
     if _refused(facts.modality, accepted.modalities):
         return Reason.MODALITY_NOT_ACCEPTED
+    if facts.intent.strip().upper() == "FOR PROCESSING":
+        return Reason.FOR_PROCESSING
     return None
 
 

@@ -121,6 +121,14 @@ def test_a_file_of_another_modality_is_rejected(
 
 
 @pytest.mark.parametrize(
+    ("intent", "reason"),
+    [("FOR PROCESSING", Reason.FOR_PROCESSING), ("for processing ", Reason.FOR_PROCESSING), ("FOR PRESENTATION", None)],
+)
+def test_a_raw_image_is_rejected(intent: str, reason: Reason | None) -> None:
+    assert reject(replace(GOOD, intent=intent), ACCEPTED) is reason
+
+
+@pytest.mark.parametrize(
     ("words", "word"),
     [
         ([Word.CLEAR], Word.CLEAR),

@@ -163,6 +163,7 @@ def test_header_facts_decide(ready: Home, folder: Path, out: Path, install_here:
     scans.dicom(folder / "unknown.dcm", 3, PatientBirthDate=None)
     scans.dicom(folder / "lateral.dcm", 4, ViewPosition="LL")
     scans.dicom(folder / "mr.dcm", 5, Modality="MR")
+    scans.dicom(folder / "raw.dcm", 7, PresentationIntentType="FOR PROCESSING")
     blank = np.full((64, 64), 700, np.uint16).tobytes()
     scans.dicom(folder / "blank.dcm", 6, PixelData=blank)
     screen(ready, active_bundle(ready), [folder], out)
@@ -171,6 +172,7 @@ def test_header_facts_decide(ready: Home, folder: Path, out: Path, install_here:
     assert found["lateral.dcm"] == ("REPEAT", "view-not-accepted")
     assert found["blank.dcm"] == ("REPEAT", "blank")
     assert found["mr.dcm"] == ("REJECTED", "modality-not-accepted")
+    assert found["raw.dcm"] == ("REJECTED", "for-processing")
     assert found["adult.dcm"][0] in ("REFER", "CLEAR")
     assert found["adult.dcm"][1] == ""
     assert found["unknown.dcm"][0] in ("REFER", "CLEAR")

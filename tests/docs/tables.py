@@ -25,6 +25,7 @@ _GIVES = {
     Reason.BETWEEN_LIMITS: Word.UNSURE,
 }
 """Reasons that decide the word; the others stand beside any word, or reject the file."""
+_REJECT = (Reason.MODALITY_NOT_ACCEPTED, Reason.FOR_PROCESSING)
 
 
 def tables() -> dict[str, str]:
@@ -48,7 +49,7 @@ def replace_tables(document: Path) -> None:
 
 
 def _reasons() -> str:
-    known = [reason for reason in Reason if reason is not Reason.MODALITY_NOT_ACCEPTED]
+    known = [reason for reason in Reason if reason not in _REJECT]
     rows = [(f"`{reason}`", _GIVES.get(reason, "any"), reason.text, reason.hint) for reason in known]
     return _table(("reason", "word", "what the report says", "what you can do"), rows)
 
@@ -56,7 +57,7 @@ def _reasons() -> str:
 def _rejections() -> str:
     rows = [(f"`{code}`", hint) for code, (_, hint) in _UNUSABLE.items()]
     rows += [(f"`{reason}`", reason.hint) for reason in Unreadable if reason not in {str(code) for code in _UNUSABLE}]
-    rows.append((f"`{Reason.MODALITY_NOT_ACCEPTED}`", Reason.MODALITY_NOT_ACCEPTED.hint))
+    rows += [(f"`{reason}`", reason.hint) for reason in _REJECT]
     rows.append((f"`{ENGINE_FAILED}`", _ENGINE))
     return _table(("reason", "what to do"), rows)
 

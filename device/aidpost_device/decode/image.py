@@ -22,6 +22,8 @@ class Header:
     """What a file says of itself. Every text is data from outside: bounded and free of control characters."""
 
     modality: str | None = None
+    intent: str | None = None
+    """Presentation Intent Type: `FOR PROCESSING` is raw, `FOR PRESENTATION` is what people are shown."""
     view: str | None = None
     body_part: str | None = None
     laterality: str | None = None

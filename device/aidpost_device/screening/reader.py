@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aidpost_device.bundle.manifest import Manifest
-from aidpost_device.decision import Facts, FindingDecision, Word, decide_finding, decide_study, reject
+from aidpost_device.decision import Facts, FindingDecision, Reason, Word, decide_finding, decide_study, reject
 from aidpost_device.decode.image import Header
 from aidpost_device.decode.pool import PreparedScan
 from aidpost_device.engine import Engine, Prediction
@@ -66,12 +66,13 @@ class Reader:
             age=header.age,
             view=header.view or "",
             modality=header.modality or "",
+            intent=header.intent or "",
         )
         refusal = reject(facts, self._engine.spec)
         if refusal is not None:
-            message = (
-                f"{refusal.text} It is {facts.modality}; the model reads {', '.join(self._engine.spec.modalities)}."
-            )
+            message = refusal.text
+            if refusal is Reason.MODALITY_NOT_ACCEPTED:
+                message += f" It is {facts.modality}; the model reads {', '.join(self._engine.spec.modalities)}."
             return Read(_rejection(scan, refusal, message, refusal.hint))
         try:
             prediction = self._engine.run(scan.pixels[None])  # (1, H, W, C)
