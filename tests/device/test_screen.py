@@ -184,6 +184,15 @@ def test_header_facts_decide(ready: Home, folder: Path, out: Path, install_here:
     assert len(mr["sha256"]) == 64
 
 
+def test_the_same_number_from_two_issuers_is_two_people(run: Screen, folder: Path, ready: Home) -> None:
+    for seed, issuer in enumerate(("East", "West", "West")):
+        scans.dicom(folder / f"{seed}.dcm", seed, PatientID="17", IssuerOfPatientID=issuer)
+    run()
+    with closing(sqlite3.connect(ready.store_file)) as connection:
+        found = connection.execute("SELECT issuer, local_id FROM identity ORDER BY issuer").fetchall()
+    assert found == [("East", "17"), ("West", "17")]
+
+
 def test_no_name_leaves_the_store(
     run: Screen, folder: Path, out: Path, ready: Home, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,12 +13,13 @@ from aidpost_device.decode.image import Header
 
 STUDY_DATE, SERIES_DATE, ACQUISITION_DATE = 0x0008_0020, 0x0008_0021, 0x0008_0022
 MODALITY, INTENT, MANUFACTURER, MACHINE = 0x0008_0060, 0x0008_0068, 0x0008_0070, 0x0008_1090
-PATIENT_NAME, PATIENT_ID, BIRTH_DATE, SEX, AGE = 0x0010_0010, 0x0010_0020, 0x0010_0030, 0x0010_0040, 0x0010_1010
+PATIENT_NAME, PATIENT_ID, ISSUER = 0x0010_0010, 0x0010_0020, 0x0010_0021
+BIRTH_DATE, SEX, AGE = 0x0010_0030, 0x0010_0040, 0x0010_1010
 BODY_PART, VIEW, LATERALITY, IMAGE_LATERALITY = 0x0018_0015, 0x0018_5101, 0x0020_0060, 0x0020_0062
 SOP_UID, STUDY_UID, SERIES_UID = 0x0008_0018, 0x0020_000D, 0x0020_000E
 TAGS = (
     *(STUDY_DATE, SERIES_DATE, ACQUISITION_DATE, MODALITY, INTENT, MANUFACTURER, MACHINE),
-    *(PATIENT_NAME, PATIENT_ID, BIRTH_DATE, SEX, AGE),
+    *(PATIENT_NAME, PATIENT_ID, ISSUER, BIRTH_DATE, SEX, AGE),
     *(BODY_PART, VIEW, LATERALITY, IMAGE_LATERALITY, SOP_UID, STUDY_UID, SERIES_UID),
 )
 """Every element the header is read from."""
@@ -46,6 +47,7 @@ def read_header(dataset: Dataset) -> Header:
         series_uid=_uid(dataset, SERIES_UID),
         sop_uid=_uid(dataset, SOP_UID),
         patient_id=text(dataset, PATIENT_ID),
+        issuer=text(dataset, ISSUER),
         patient_name=text(dataset, PATIENT_NAME, 192),
         sex=_sex(_code(dataset, SEX)),
         birth_date=born.isoformat() if born else None,

@@ -31,6 +31,8 @@ class Header:
     series_uid: str | None = None
     sop_uid: str | None = None
     patient_id: str | None = None
+    issuer: str | None = None
+    """Who gave out the patient id: the same id from two issuers is two people."""
     patient_name: str | None = None
     sex: Literal["F", "M", ""] = ""
     birth_date: str | None = None

@@ -112,7 +112,10 @@ def _scan(scan: PreparedScan, header: Header) -> Scan:
         sha256=scan.sha256,
         size_bytes=scan.size_bytes,
         person=Person(
-            local_id=header.patient_id or "", name=header.patient_name or "", birth_date=header.birth_date or ""
+            issuer=header.issuer or "",
+            local_id=header.patient_id or "",
+            name=header.patient_name or "",
+            birth_date=header.birth_date or "",
         ),
         study_uid=header.study_uid or "",
         sop_uid=header.sop_uid or "",
