@@ -267,6 +267,19 @@ def test_a_voi_table_goes_before_a_window(film: Film) -> None:
     assert image.voi.white == 255
 
 
+@pytest.mark.parametrize(
+    ("intercept", "written", "first"), [("-1024", 64512, -1024), ("0", 64512, 64512), ("-1024", 10, 10)]
+)
+def test_a_voi_table_begins_below_zero_where_the_rescale_can(
+    film: Film, intercept: str, written: int, first: int
+) -> None:
+    table = _table([4, written, 8], [0, 10, 100, 255])
+    file = dicoms.native(film, dicoms.IMPLICIT, BitsStored=12, RescaleSlope="1", RescaleIntercept=intercept, **table)
+    voi = decode("x.dcm", file).voi
+    assert isinstance(voi, LookupTable)
+    assert voi.first == first
+
+
 @pytest.mark.parametrize("syntax", [dicoms.EXPLICIT, dicoms.BIG])
 @pytest.mark.parametrize("bits", [8, 16])
 def test_a_table_of_bytes_is_read_in_the_files_order(film: Film, syntax: str, bits: int) -> None:

@@ -58,7 +58,9 @@ def _decode(file: DicomFile, header: Header, size: int, limits: Limits) -> Decod
 def _grey_image(
     file: DicomFile, pixels: PixelElement, description: Description, header: Header, size: int
 ) -> DecodedImage:
-    presentation = read_presentation(file.dataset, signed=description.signed, little=file.little_endian)
+    presentation = read_presentation(
+        file.dataset, signed=description.signed, stored=description.stored, little=file.little_endian
+    )
     frame = _frame(file, pixels, description, FULL if presentation.needs_every_pixel else size)
     photometric: Photometric = "MONOCHROME1" if description.photometric == "MONOCHROME1" else "MONOCHROME2"
     return DecodedImage(

@@ -41,8 +41,8 @@ class Presentation:
         return self.padding is not None or not all(table.monotone for table in tables)
 
 
-def read_presentation(dataset: Dataset, *, signed: bool, little: bool) -> Presentation:
-    """Read the presentation of a grey image.
+def read_presentation(dataset: Dataset, *, signed: bool, stored: int, little: bool) -> Presentation:
+    """Read the presentation of a grey image whose pixels have `stored` bits.
 
     A table or a rescale that cannot be read rejects the file (`ScanError`): other values would be shown. A window
     that cannot be one counts as none, as viewers do.
@@ -53,7 +53,8 @@ def read_presentation(dataset: Dataset, *, signed: bool, little: bool) -> Presen
         slope=slope,
         intercept=intercept,
         modality_table=tables[0] if tables else None,
-        voi=_voi(dataset, signed, little),
+        # A VOI table's inputs are rescaled values, which may be negative where the pixels are not.
+        voi=_voi(dataset, signed or min(intercept, intercept + slope * (2**stored - 1)) < 0, little),
         padding=_padding(dataset, signed),
     )
 
