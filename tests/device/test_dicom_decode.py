@@ -177,9 +177,28 @@ def test_signed_values_below_their_container_are_extended() -> None:
     assert image.pixels.tolist() == [[-1, -2048], [2047, 1]]
 
 
-def test_values_above_unused_low_bits_are_shifted_down(film: Film) -> None:
-    image = decode("x.dcm", dicoms.native(film << 4, BitsStored=12, HighBit=15))
-    assert np.array_equal(image.pixels, film)
+_BY_WORDS = [dicoms.EXPLICIT, dicoms.LOSSLESS_SV1, dicoms.JPEGLS, dicoms.RLE]
+"""Syntaxes whose samples may be wider than the stored bits."""
+
+
+@pytest.mark.parametrize("syntax", _BY_WORDS)
+def test_values_above_unused_low_bits_are_shifted_down(syntax: str, film: Film) -> None:
+    assert np.array_equal(decode("x.dcm", _of_words(film << 4, syntax, HighBit=15)).pixels, film)
+
+
+@pytest.mark.parametrize("syntax", _BY_WORDS)
+def test_samples_wider_than_the_stored_bits_are_cut_to_them(syntax: str, film: Film) -> None:
+    overlaid = film | 0x8000
+    assert np.array_equal(decode("x.dcm", _of_words(overlaid, syntax)).pixels, film)
+    signed = decode("x.dcm", _of_words(overlaid, syntax, PixelRepresentation=1)).pixels
+    assert np.array_equal(signed, (film.astype(np.int16) ^ 2048) - 2048)
+
+
+def _of_words(pixels: NDArray[Any], syntax: str, **elements: Any) -> bytes:
+    """A file whose samples are coded with all 16 bits and described with 12."""
+    if syntax == dicoms.EXPLICIT:
+        return dicoms.native(pixels, BitsStored=12, **elements)
+    return dicoms.compressed(pixels, syntax, dicoms.encode(pixels, syntax, 16), BitsStored=12, **elements)
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.uint32, np.int8, np.int16, np.int32])

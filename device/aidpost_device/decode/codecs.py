@@ -86,7 +86,7 @@ def _jpeg8(data: Encoded, description: Description, size: int) -> Frame:
         # The same space in and out: the components stay what the file's photometric interpretation says they are.
         space = None if header.samples == 1 else "RGB"
         raw: Pixels = imagecodecs.jpeg8_decode(data, colorspace=space, outcolorspace=space)  # type: ignore[arg-type]
-    return Frame(interpret(raw, header.precision, description.signed), decoder)
+    return Frame(_stored(raw, header, description), decoder)
 
 
 def _jpegls(data: Encoded, description: Description, size: int) -> Frame:
@@ -97,7 +97,14 @@ def _jpegls(data: Encoded, description: Description, size: int) -> Frame:
     decoder = f"imagecodecs-jpegls {imagecodecs.__version__}"
     with guarded(decoder):
         raw: Pixels = imagecodecs.jpegls_decode(data)  # type: ignore[arg-type]  # takes any buffer
-    return Frame(interpret(raw, header.precision, description.signed), decoder)
+    return Frame(_stored(raw, header, description), decoder)
+
+
+def _stored(raw: Pixels, header: FrameHeader, description: Description) -> Pixels:
+    """Take the stored bits out of samples that may be wider, as a codestream of whole words is."""
+    shift = description.shift if header.precision >= description.shift + description.stored else 0
+    raw = raw >> shift if shift else raw
+    return interpret(raw, min(header.precision, description.stored), description.signed)
 
 
 # ---- JPEG 2000 ------------------------------------------------------------------------------------------------------
