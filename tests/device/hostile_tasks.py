@@ -37,6 +37,10 @@ def _sleep() -> None:
     time.sleep(3600)
 
 
+def _nap() -> None:
+    time.sleep(0.5)
+
+
 def _spin() -> None:
     while True:
         pass
@@ -130,6 +134,7 @@ def _probe_landlock() -> None:
 
 _DEEDS: dict[str, Callable[[], object]] = {
     "sleep": _sleep,
+    "nap": _nap,
     "spin": _spin,
     "hang-in-c": _hang_in_c,
     "eat": _eat,

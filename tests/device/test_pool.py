@@ -235,6 +235,17 @@ def test_a_caller_who_takes_long_costs_no_file_its_deadline(pool: Pool, write: W
         time.sleep(0.8)
 
 
+@pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGALRM])
+def test_a_suspended_command_costs_no_file_its_reading(pool: Pool, write: Write, number: signal.Signals) -> None:
+    """Stopped in mid-file with the pool, a worker has not answered by its deadline, or its alarm has ended it."""
+    results = pool(1, seconds=1.0).results([write("plain", 1), write("nap", 2), write("plain", 3)])
+    first = next(results)
+    assert isinstance(first, PreparedScan)
+    os.kill(int(first.header.patient_id or 0), number)
+    time.sleep(1.5)
+    assert all(isinstance(result, PreparedScan) for result in results)
+
+
 def test_a_worker_that_dies_while_it_has_nothing_to_do_costs_no_file(pool: Pool, write: Write) -> None:
     made = pool(1)
     (first,) = made.results([write("plain", 1)])

@@ -36,6 +36,8 @@ TASK = "aidpost_device.prepare:prepare_bytes"
 """What a worker does with a file: `module:function`."""
 
 _TASKS_PER_WORKER = 2
+_HARDLY_RAN = 0.5
+"""Processor seconds per second of the deadline below which a worker was kept from working, or hangs."""
 _REPLY_OVERHEAD = 2**16
 """Bytes of a reply beside its pixels, at most."""
 
@@ -201,14 +203,23 @@ class DecodePool:
             yield from self._replace(worker, tasks, Reason.DECODER_CRASHED, "ended its decoder")
 
     def _replace(self, worker: WorkerHandle, tasks: Iterator[Task], reason: Reason, message: str) -> Iterator[Result]:
-        """Dismiss a spoilt worker: its file is judged, what was queued behind it goes to another."""
-        status = self._dismiss(worker)
+        """Dismiss a spoilt worker: its file is judged, what was queued behind it goes to another.
+
+        Clocks go on while a command is suspended (Ctrl-Z) or has no processor: a file whose time ran out without much
+        work done gets one more try.
+        """
+        hardly_ran = worker.worked < _HARDLY_RAN * self._limits.seconds
+        may_retry = hardly_ran and bool(worker.tasks) and not worker.tasks[0].retried
+        status = self._remove(worker) if may_retry and reason is Reason.TOO_SLOW else self._dismiss(worker)
         if not worker.tasks:
             return
         culprit, *queued = worker.tasks
         self._returned.extend(queued)
         verdict = culprit.verdict
-        if verdict is None:
+        if may_retry and (reason is Reason.TOO_SLOW or _is_alarm(status)):
+            self._returned.append(replace(culprit, retried=True))
+            verdict = None
+        elif verdict is None:
             if reason is Reason.DECODER_CRASHED:
                 message = f"{message} ({_describe(status)})"
             spent = 1000 * (time.monotonic() - worker.started)
@@ -255,6 +266,11 @@ def _file_task(path: Path) -> Task:
     """Make a task of a path. Workers do not share this process's folder, and messages hold no odd characters."""
     name = "".join(letter if letter.isprintable() else "?" for letter in path.name) or str(path)
     return Task(str(path), Job(name, os.fsencode(path.absolute())))
+
+
+def _is_alarm(status: int | None) -> bool:
+    """Whether a process has ended itself because its time had run out."""
+    return status is not None and os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM
 
 
 def _describe(status: int | None) -> str:

@@ -8,6 +8,7 @@ import os
 import time
 from collections import deque
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 
@@ -24,6 +25,8 @@ class Task:
     job: Job
     verdict: RejectedScan | None = None
     """Set once the file has spoiled a worker: another one only hashes it."""
+    retried: bool = False
+    """Whether this is its second try, after one in which its worker hardly ran."""
 
 
 _START_SECONDS = 30.0
@@ -70,6 +73,8 @@ class WorkerHandle:
         """Whether it has been seen dead; the task that it was working on is still to be judged."""
         self.started = 0.0
         """When the first of its tasks began, as far as can be told from here; monotonic seconds."""
+        self._worked_before = 0.0
+        """Processor seconds that it had used by then."""
 
     @property
     def ready(self) -> bool:
@@ -93,7 +98,7 @@ class WorkerHandle:
             self.lost = True
             raise WorkerLostError([]) from error
         if not self.tasks:
-            self.started = time.monotonic()
+            self._begin()
         self.tasks.append(task)
 
     def receive(self) -> list[Answer]:
@@ -104,15 +109,30 @@ class WorkerHandle:
                 reply = parse_reply(message)
                 if isinstance(reply, Ready):
                     self.landlock = reply.landlock
-                    self.started = time.monotonic()
+                    self._begin()
                     continue
                 if not self.tasks or (isinstance(reply, Done) and len(reply.pixels) != self._pixel_bytes):
                     raise WorkerLostError(answered)
                 answered.append((self.tasks.popleft(), reply))
-                self.started = time.monotonic()
+                self._begin()
         except (EOFError, ValueError, msgspec.DecodeError) as error:
             raise WorkerLostError(answered) from error
         return answered
+
+    @property
+    def worked(self) -> float:
+        """Processor seconds since the first of its tasks began; a dead worker keeps them until it is buried."""
+        return self._processor_seconds() - self._worked_before
+
+    def _begin(self) -> None:
+        self.started, self._worked_before = time.monotonic(), self._processor_seconds()
+
+    def _processor_seconds(self) -> float:
+        try:
+            fields = Path(f"/proc/{self._pid}/stat").read_bytes().rpartition(b")")[2].split()
+        except OSError:  # somebody else has buried it
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def close(self) -> None:
         """Close the pipes, at which an idle worker ends."""
