@@ -169,6 +169,11 @@ ODD = {
         signed(msgspec.json.encode(statement(keys=(key(SECOND, "\x1b[2J"),))), ROOT),
         "comment",
     ),
+    "a comment on two lines": (
+        TRUST,
+        signed(msgspec.json.encode(statement(keys=(key(SECOND, "office\n"),))), ROOT),
+        "comment",
+    ),
     "the root revoked": (
         TRUST,
         signed(msgspec.json.encode(statement(revoked=(key(ROOT),))), ROOT),

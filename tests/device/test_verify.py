@@ -264,6 +264,18 @@ TAMPERED: dict[str, Case] = {
         "canonical",
     ),
     "unsafe name": (edited(lambda values: values.update(name="../toy")), ManifestError, "name"),
+    "name on two lines": (edited(lambda values: values.update(name="toy\n")), ManifestError, "name"),
+    "digest on two lines": (
+        edited(lambda values: values["provenance"].update(dataset_sha256="0" * 64 + "\n")),  # type: ignore[attr-defined]
+        ManifestError,
+        "dataset_sha256",
+    ),
+    "expiry on two lines": (edited(lambda values: values.update(expires="2030-01-01\n")), ManifestError, "matching"),
+    "language on two lines": (
+        edited(lambda values: values.update(title={"en": "x", "fr\n": "x"})),
+        ManifestError,
+        "tag",
+    ),
     "unsafe version": (edited(lambda values: values.update(version="1/../../x")), ManifestError, "version"),
     "expiry that is no day": (edited(lambda values: values.update(expires="2026-02-30")), ManifestError, "2026-02-30"),
     "a table": (

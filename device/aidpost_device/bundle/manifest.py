@@ -19,14 +19,14 @@ from aidpost_device.errors import ManifestError
 SCHEMA = 1
 """Version of this schema. A box refuses a bundle whose schema it does not know."""
 
-Slug = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$")]
+Slug = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}\Z")]
 """Lower-case name that is safe as a file name on every system."""
 Label = Annotated[str, Meta(min_length=1, max_length=64)]
 """A finding's label, exactly as it stands in the dataset's `index.csv`."""
 Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
-Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
-Date = Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+Date = Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}\Z")]
 """Calendar date, ISO 8601."""
 
 
@@ -350,7 +350,7 @@ def serialise_manifest(manifest: Manifest) -> bytes:
 
 
 _ASK_AGAIN = "Ask the workstation to pack the bundle again."
-_LANGUAGE = re.compile(r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")
+_LANGUAGE = re.compile(r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*\Z")
 
 
 def _check(manifest: Manifest) -> None:

@@ -36,7 +36,7 @@ class Key(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A public key and what people call it."""
 
     public: PublicKey
-    comment: Annotated[str, Meta(max_length=64, pattern="^[ -~]*$")] = ""
+    comment: Annotated[str, Meta(max_length=64, pattern=r"^[ -~]*\Z")] = ""
 
 
 class Trust(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
