@@ -16,6 +16,7 @@ import numpy as np
 from aidpost_device.bundle.manifest import ImageInput
 from aidpost_device.decode.image import Header
 from aidpost_device.decode.limits import Limits
+from aidpost_device.decode.protocol import Facts, Refused, send
 from aidpost_device.errors import ScanError
 from aidpost_device.prepare import Prepared
 
@@ -73,6 +74,14 @@ def _babble() -> None:
 def _lie() -> None:
     for handle in _pipes():
         os.write(handle, (5).to_bytes(4, "little") + b"\x93\x01\x02\x03\x04")
+    time.sleep(3600)
+
+
+def _forge() -> None:
+    """Answer for itself, in the right form, with what the store cannot hold."""
+    facts = Facts(sha256="x" * 64, size_bytes=2**63)
+    for handle in _pipes():
+        send(handle, Refused(facts, "undecodable", "is refused.", "hint", None, float("nan")))
     time.sleep(3600)
 
 
@@ -142,6 +151,8 @@ _DEEDS: dict[str, Callable[[], object]] = {
     "fault": _fault,
     "babble": _babble,
     "lie": _lie,
+    "forge": _forge,
+    "real-time": lambda: os.kill(os.getpid(), signal.SIGRTMIN + 5),
     "segfault": lambda: os.kill(os.getpid(), signal.SIGSEGV),
     "abort": os.abort,
     "exit": lambda: os._exit(3),

@@ -190,6 +190,8 @@ def test_two_iterations_at_once_are_refused(pool: Pool, write: Write) -> None:
         ("exit", Reason.DECODER_CRASHED, "exit status 3"),
         ("babble", Reason.DECODER_CRASHED, "ended its decoder"),
         ("lie", Reason.DECODER_CRASHED, "ended its decoder"),
+        ("forge", Reason.DECODER_CRASHED, "ended its decoder"),
+        ("real-time", Reason.DECODER_CRASHED, "signal 39"),
         ("small", Reason.DECODER_CRASHED, "ended its decoder"),
         ("eat", Reason.TOO_LARGE_TO_DECODE, "memory"),
     ],

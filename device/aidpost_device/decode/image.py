@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 Pixels = NDArray[Any]
@@ -39,7 +40,7 @@ class Header:
     """ISO 8601 date."""
     study_date: str | None = None
     """ISO 8601 date."""
-    age: float | None = None
+    age: Annotated[float, Meta(ge=0, le=130)] | None = None
     """Age at the study, years in [0, 130]."""
     manufacturer: str | None = None
     machine: str | None = None

@@ -40,6 +40,8 @@ _HARDLY_RAN = 0.5
 """Processor seconds per second of the deadline below which a worker was kept from working, or hangs."""
 _REPLY_OVERHEAD = 2**16
 """Bytes of a reply beside its pixels, at most."""
+_SIGNALS = {number.value: number.name for number in signal.Signals}
+"""Most real-time signals have no name."""
 
 
 class DecodePool:
@@ -278,5 +280,6 @@ def _describe(status: int | None) -> str:
     if status is None:
         return "it could not be ended"
     if os.WIFSIGNALED(status):
-        return f"signal {signal.Signals(os.WTERMSIG(status)).name}"
+        number = os.WTERMSIG(status)
+        return f"signal {_SIGNALS.get(number, number)}"
     return f"exit status {os.WEXITSTATUS(status)}"

@@ -8,16 +8,21 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
-from aidpost_device.bundle.manifest import ImageInput
+from aidpost_device.bundle.manifest import ImageInput, Sha256
 from aidpost_device.decode.image import Header
 from aidpost_device.decode.limits import Limits
 
 _LENGTH = struct.Struct("<I")
 _READ = 2**20
 """Bytes asked for at a time."""
+_LARGEST = 2**63 - 1
+"""What the store can hold."""
+Milliseconds = Annotated[float, Meta(ge=0, lt=1e12)]
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -44,9 +49,9 @@ class Job(msgspec.Struct, frozen=True, array_like=True):
 class Facts(msgspec.Struct, frozen=True, array_like=True):
     """What is known of a file without decoding it."""
 
-    sha256: str | None = None
-    size_bytes: int = 0
-    mtime_ns: int = 0
+    sha256: Sha256 | None = None
+    size_bytes: Annotated[int, Meta(ge=0, le=_LARGEST)] = 0
+    mtime_ns: Annotated[int, Meta(ge=-_LARGEST, le=_LARGEST)] = 0
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):
@@ -63,7 +68,7 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
     pixels: bytes
     header: Header
     decoder: str
-    milliseconds: float
+    milliseconds: Milliseconds
 
 
 class Refused(msgspec.Struct, frozen=True, tag="refused"):
@@ -74,7 +79,7 @@ class Refused(msgspec.Struct, frozen=True, tag="refused"):
     message: str
     hint: str
     header: Header | None
-    milliseconds: float
+    milliseconds: Milliseconds
 
 
 Reply = Ready | Done | Refused
