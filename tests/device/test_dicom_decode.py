@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Callable
+from datetime import date
+from math import floor
 from typing import Any
 
 import imagecodecs
@@ -380,6 +382,29 @@ def test_the_header_is_read(film: Film) -> None:
 )
 def test_ages_are_years(stated: str | None, years: float | None) -> None:
     assert stated_age(stated) == (years if years is None else pytest.approx(years, abs=0.001))
+
+
+@pytest.mark.parametrize(
+    ("born", "study", "completed"),
+    [
+        ((2005, 5, 1), (2023, 5, 1), 18),
+        ((2007, 5, 1), (2025, 4, 30), 17),
+        ((2007, 5, 1), (2026, 4, 30), 18),
+        ((2008, 2, 29), (2026, 2, 28), 17),
+        ((2008, 2, 29), (2026, 3, 1), 18),
+        ((2008, 2, 29), (2028, 2, 29), 20),
+        ((1900, 3, 1), (2030, 3, 1), 130),
+        ((2025, 12, 31), (2026, 1, 1), 0),
+        ((1, 1, 1), (1, 1, 1), 0),
+        ((1900, 3, 1), (2030, 3, 2), None),
+        ((2025, 5, 2), (2025, 5, 1), None),
+    ],
+)
+def test_completed_years_are_counted_by_the_calendar(
+    born: tuple[int, int, int], study: tuple[int, int, int], completed: int | None
+) -> None:
+    years = age_between(date(*born), date(*study))
+    assert (years if years is None else floor(years)) == completed
 
 
 def test_an_unusable_age_falls_back_on_the_dates_and_contradicting_dates_on_nothing(film: Film) -> None:

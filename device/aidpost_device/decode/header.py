@@ -27,6 +27,8 @@ TAGS = (
 OLDEST = 130
 """Years. An age above it is an error of the file."""
 _DAYS_PER_YEAR = 365.2425
+_LONGEST_YEAR = 366
+"""Days. No fraction of a year reaches 1."""
 _AGE = re.compile(r"(\d{1,3})\s*([DWMY])", re.IGNORECASE)
 _AGE_UNITS = {"D": 1 / _DAYS_PER_YEAR, "W": 7 / _DAYS_PER_YEAR, "M": 1 / 12, "Y": 1.0}
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
@@ -68,11 +70,23 @@ def stated_age(age: str | None) -> float | None:
 
 
 def age_between(born: date | None, study: date | None) -> float | None:
-    """Years from birth to the study in [0, 130], None when either is unknown or they contradict each other."""
-    if born is None or study is None:
+    """Years from birth to the study in [0, 130], None when either is unknown or they contradict each other.
+
+    Completed years are counted by the calendar, as limits of age are; the rest is a fraction of a year.
+    """
+    if born is None or study is None or study < born:
         return None
-    years = (study - born).days / _DAYS_PER_YEAR
-    return years if 0 <= years <= OLDEST else None
+    completed = study.year - born.year - (study < _birthday(born, study.year))
+    years = completed + (study - _birthday(born, born.year + completed)).days / _LONGEST_YEAR
+    return years if years <= OLDEST else None
+
+
+def _birthday(born: date, year: int) -> date:
+    """Return the birthday in a year. Who was born on 29 February has it on 1 March where there is none."""
+    try:
+        return born.replace(year=year)
+    except ValueError:
+        return date(year, 3, 1)
 
 
 def _code(dataset: Dataset, tag: int) -> str | None:
