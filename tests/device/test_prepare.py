@@ -298,6 +298,24 @@ def test_values_without_a_window_are_stretched(bits: int) -> None:
     assert (prepared.min(), prepared.max()) == (0, 255)
 
 
+@pytest.mark.parametrize("coded", [8, 16])
+@pytest.mark.parametrize("syntax", [dicoms.LOSSLESS_SV1, dicoms.JPEGLS, dicoms.J2K_LOSSLESS, dicoms.HTJ2K, dicoms.RLE])
+def test_grey_levels_of_eight_bits_stay_as_they_are_in_wider_containers(syntax: str, coded: int) -> None:
+    grey = 50 + dicoms.film(S, S, 8) // 2
+    samples = grey if coded == 16 or syntax == dicoms.RLE else grey.astype(np.uint8)
+    frame = dicoms.encode(samples, syntax, coded)
+    for file in (dicoms.native(grey, BitsStored=8), dicoms.compressed(grey, syntax, frame, BitsStored=8)):
+        assert np.array_equal(prepare_bytes("x", file, _spec()).pixels[..., 0], grey)
+
+
+def test_signed_and_contradicting_eight_bits_are_stretched() -> None:
+    signed = np.linspace(-100, 100, S * S).reshape(S, S).astype(np.int8)
+    wide = dicoms.film(S, S, 12)
+    for image in (_image(signed), _image(wide, bits=8)):
+        prepared = prepare(image, _spec())
+        assert (prepared.min(), prepared.max()) == (0, 255)
+
+
 def test_a_flat_image_is_black() -> None:
     for level in (-1000, 0, 1000):
         assert not prepare(_image(np.full((50, 50), level, np.int16)), _spec()).any()

@@ -112,4 +112,6 @@ class DecodedImage:
     def is_display(self) -> bool:
         """Whether stored values are grey levels of 8 bits as they stand, with nothing said of how to show them."""
         plain = self.voi is None and self.modality_table is None and (self.slope, self.intercept) == (1.0, 0.0)
-        return plain and self.bits == 8 and self.pixels.dtype == np.uint8
+        # Whatever container the decoder chose, and however wide the codestream says its samples are.
+        bytes_only = self.bits == 8 and self.pixels.dtype.kind == "u" and int(self.pixels.max(initial=0)) < 2**8
+        return plain and bytes_only
