@@ -1,11 +1,11 @@
 """Prepares pixels: the one function that training, quantisation, golden vectors and inference share.
 
 Order: reduction by whole numbers on stored values (exact, down to no less than twice the prepared size), modality
-rescale, VOI window, inversion of MONOCHROME1, padding to black, resize to the fit, 8 bits. A window after the reduction
-is many times cheaper than one on every pixel and equal to it within a few grey levels on films, which are only ever
-reduced; small images (CT, MR, ultrasound) are not reduced, so that narrow windows are exact. Tables that are not
-monotone, and padding, are dealt with at full resolution. The reduction is exact; after it machines may differ in the
-last bit of a float, hence rarely by one grey level.
+rescale, VOI window, inversion of MONOCHROME1, padding to black, resize to the fit with square pixels, 8 bits. A window
+after the reduction is many times cheaper than one on every pixel and equal to it within a few grey levels on films,
+which are only ever reduced; small images (CT, MR, ultrasound) are not reduced, so that narrow windows are exact. Tables
+that are not monotone, and padding, are dealt with at full resolution. The reduction is exact; after it machines may
+differ in the last bit of a float, hence rarely by one grey level.
 
 Axes: H rows, W columns of the image; h, w of a part; S rows and columns of the prepared pixels; C channels.
 """
@@ -77,16 +77,17 @@ class _Placement:
 
 
 def _place(image: DecodedImage, spec: ImageInput) -> _Placement:
-    rows, columns, size = image.rows, image.columns, spec.size
+    rows, columns, size, aspect = image.rows, image.columns, spec.size, image.aspect
+    tall = rows * aspect  # the image's height in widths of a pixel
     if spec.fit == "crop":
-        side = min(rows, columns)
-        left, top = (columns - side) / 2, (rows - side) / 2
-        return _Placement((left, top, left + side, top + side), size, size, 0, 0)
+        side = min(tall, columns)
+        left, top = (columns - side) / 2, (tall - side) / 2
+        return _Placement((left, top / aspect, left + side, (top + side) / aspect), size, size, 0, 0)
     whole = (0.0, 0.0, float(columns), float(rows))
     if spec.fit == "stretch":
         return _Placement(whole, size, size, 0, 0)
-    scale = size / max(rows, columns)
-    width, height = (max(1, int(side * scale + 0.5)) for side in (columns, rows))
+    scale = size / max(tall, columns)
+    width, height = (max(1, int(side * scale + 0.5)) for side in (columns, tall))
     return _Placement(whole, width, height, (size - width) // 2, (size - height) // 2)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pydicom
@@ -144,6 +144,38 @@ def test_a_crop_is_the_central_square_and_a_stretch_the_whole() -> None:
     assert (stretched[:, 23:41] == 200).all()
     assert (stretched[:, :20] == 0).all()
     assert (stretched[:, -20:] == 0).all()
+
+
+def test_pixels_that_are_not_square_are_shown_as_wide_as_they_are() -> None:
+    flat = np.zeros((48, 96), np.uint8)  # with pixels twice as high as wide, a square with a round disc in it
+    y, x = np.mgrid[0:48, 0:96]
+    flat[(2 * (y - 23.5)) ** 2 + (x - 47.5) ** 2 < 30**2] = 255
+    for fit in ("pad", "crop"):
+        prepared = prepare(_image(flat, aspect=2.0), _spec(fit=fit))[..., 0] > 127
+        height, width = np.ptp(np.nonzero(prepared), axis=1)
+        assert abs(height - width) <= 1
+        assert width == pytest.approx(40, abs=1)
+    wide = np.full((48, 32), 255, np.uint8)
+    filled = prepare(_image(wide, aspect=0.5), _spec())[..., 0] > 0
+    assert (filled.any(1).sum(), filled.any(0).sum()) == (48, 64)
+
+
+@pytest.mark.parametrize(
+    ("elements", "aspect"),
+    [
+        ({}, 1),
+        ({"PixelAspectRatio": ["4", "3"]}, 4 / 3),
+        ({"PixelSpacing": ["0.2", "0.1"], "PixelAspectRatio": ["4", "3"]}, 2),
+        ({"ImagerPixelSpacing": ["0.1", "0.2"]}, 0.5),
+        ({"PixelSpacing": ["0.1430", "0.1431"]}, 1),
+        ({"PixelAspectRatio": ["0", "3"]}, 1),
+        ({"PixelAspectRatio": ["1000", "3"]}, 1),
+        ({"PixelAspectRatio": ["4"]}, 1),
+    ],
+)
+def test_the_aspect_is_read(elements: dict[str, Any], aspect: float) -> None:
+    assert decode("x.dcm", dicoms.native(dicoms.film(), **elements)).aspect == pytest.approx(aspect)
+    assert decode("x.dcm", dicoms.native(np.zeros((4, 4, 3), np.uint8), **elements)).aspect == pytest.approx(aspect)
 
 
 def test_an_image_of_the_right_size_and_depth_is_left_as_it_is() -> None:

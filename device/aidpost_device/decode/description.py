@@ -6,18 +6,26 @@ from dataclasses import dataclass
 
 from pydicom import Dataset
 
-from aidpost_device.decode.element import integer, present, text
+from aidpost_device.decode.element import integer, numbers, present, text
 from aidpost_device.decode.limits import Limits
 from aidpost_device.decode.reason import Reason, rejection
 
 SAMPLES, PHOTOMETRIC, PLANAR, FRAMES = 0x0028_0002, 0x0028_0004, 0x0028_0006, 0x0028_0008
 ROWS, COLUMNS = 0x0028_0010, 0x0028_0011
 BITS_ALLOCATED, BITS_STORED, HIGH_BIT, SIGNED = 0x0028_0100, 0x0028_0101, 0x0028_0102, 0x0028_0103
-TAGS = (SAMPLES, PHOTOMETRIC, PLANAR, FRAMES, ROWS, COLUMNS, BITS_ALLOCATED, BITS_STORED, HIGH_BIT, SIGNED)
+PIXEL_SPACING, DETECTOR_SPACING, ASPECT = 0x0028_0030, 0x0018_1164, 0x0028_0034
+TAGS = (
+    *(SAMPLES, PHOTOMETRIC, PLANAR, FRAMES, ROWS, COLUMNS, BITS_ALLOCATED, BITS_STORED, HIGH_BIT, SIGNED),
+    *(PIXEL_SPACING, DETECTOR_SPACING, ASPECT),
+)
 """Every element the description is read from."""
 
 _GREY = ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR")
 _COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
+_SQUARE = 0.01
+"""Largest difference of the aspect to 1 that is taken for rounding."""
+_LONGEST = 4.0
+"""No machine's pixels are longer; what says so is an error of the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +49,8 @@ class Description:
     signed: bool
     planar: bool
     """Whether the three samples stand in planes."""
+    aspect: float
+    """Height of a pixel over its width, in [1/4, 4]."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -80,6 +90,7 @@ def read_description(dataset: Dataset, limits: Limits) -> Description:
         shift=shift,
         signed=integer(dataset, SIGNED) == 1,
         planar=integer(dataset, PLANAR) == 1,
+        aspect=_aspect(dataset),
     )
     if description.bytes > limits.memory_bytes // 2:
         raise rejection(Reason.TOO_LARGE, f"takes {description.bytes} bytes uncompressed")
@@ -97,6 +108,17 @@ def _bits(dataset: Dataset) -> tuple[int, int, int]:
     high = _whole(dataset, HIGH_BIT, "High Bit", stored - 1)
     _check(stored - 1 <= high < allocated, f"says {stored} bits are stored up to bit {high}")
     return allocated, stored, high + 1 - stored
+
+
+def _aspect(dataset: Dataset) -> float:
+    """Return a pixel's height over its width: millimetres, where the file states them, go before a bare ratio."""
+    for tag in (PIXEL_SPACING, DETECTOR_SPACING, ASPECT):
+        stated = numbers(dataset, tag)
+        if len(stated) == 2 and min(stated) > 0:
+            aspect = stated[0] / stated[1]
+            known = 1 / _LONGEST <= aspect <= _LONGEST and abs(aspect - 1) > _SQUARE
+            return aspect if known else 1.0
+    return 1.0
 
 
 def _whole(dataset: Dataset, tag: int, name: str, default: int | None = None) -> int:

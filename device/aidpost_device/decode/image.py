@@ -93,6 +93,8 @@ class DecodedImage:
     """Width of the full image, pixels."""
     decoder: str
     """Name and version of the decoder, as recorded with the result."""
+    aspect: float = 1.0
+    """Height of a pixel over its width."""
     slope: float = 1.0
     """Modality units per stored value."""
     intercept: float = 0.0
