@@ -230,6 +230,21 @@ def test_the_file_that_the_trust_came_from_changes_nothing() -> None:
     assert update(LATER, GOOD) == LATER
 
 
+def test_the_file_that_changed_the_root_can_be_given_again() -> None:
+    file = sign_update(statement(root=key(NEW_ROOT), revoked=(key(ROOT),)), ROOT, NEW_ROOT)
+    trust = update(TRUST, file)
+    assert update(trust, file) == trust
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_a_root_that_signed_second_moves_nothing(version: int) -> None:
+    """Only the first signature may move the trust, to an older version as little as to a newer one."""
+    trust = msgspec.structs.replace(LATER, version=2, root=key(NEW_ROOT))
+    content = msgspec.json.encode(statement(version, root=key(NEW_ROOT), keys=(key(STRANGER),)))
+    with pytest.raises(TrustError, match="not signed by this box's root"):
+        update(trust, signed(content, ROOT, NEW_ROOT))
+
+
 class TestTrustFile:
     def test_a_new_home_trusts_nobody(self, home: Home) -> None:
         assert trust_file.load(home) == Trust()

@@ -78,24 +78,29 @@ def pin(trust: Trust, public_key: bytes, comment: str = "") -> Trust:
 def update(trust: Trust, file: bytes) -> Trust:
     """Move the trust forward by a trust file. Raises `TrustError`; the old trust then stays as it was.
 
-    The file that the trust came from changes nothing, so that a command cut off by the power can be given again.
+    The file that the trust came from changes nothing, so that a command cut off by the power can be given again. Where
+    it changed the root, this box's root is by then the one that signed it second.
     """
     if trust.root is None:
         raise TrustError("This box has no root key yet.", "Pin one first: aidpost device trust add FILE.pub")
     content, signatures = _split(file)
-    if _signer(content, signatures[0]) != trust.root.public:
-        raise TrustError(
-            f"The trust file is not signed by this box's root key, {signature.fingerprint(trust.root.public)}.",
-            "If the root key was changed meanwhile, bring the trust file that changed it first.",
-        )
+    signers = [_signer(content, signed) for signed in signatures]
+    stranger = TrustError(
+        f"The trust file is not signed by this box's root key, {signature.fingerprint(trust.root.public)}.",
+        "If the root key was changed meanwhile, bring the trust file that changed it first.",
+    )
+    if trust.root.public not in signers:
+        raise stranger
     statement = _parse_statement(content)
     revoked = {key.public: key for key in (*trust.revoked, *statement.revoked)}
     moved = Trust(version=statement.version, root=statement.root, keys=statement.keys, revoked=tuple(revoked.values()))
     if moved == trust:
         return trust
+    if signers[0] != trust.root.public:
+        raise stranger
     if statement.version <= trust.version:
         raise TrustError(f"The trust file has version {statement.version}; this box has {trust.version} already.", _ASK)
-    _check_new_root(trust.root, statement.root, content, signatures[1:])
+    _check_new_root(trust.root, statement.root, signers[1:])
     _check(moved)
     return moved
 
@@ -198,9 +203,8 @@ def _parse_statement(content: bytes) -> Statement:
     return statement
 
 
-def _check_new_root(old: Key, new: Key, content: bytes, further: list[bytes]) -> None:
+def _check_new_root(old: Key, new: Key, signers: list[bytes]) -> None:
     """See that a new root, and only a new root, signed the statement too."""
-    signers = [_signer(content, signed) for signed in further]
     if signers != ([] if new.public == old.public else [new.public]):
         raise TrustError(
             f"The trust file names {signature.fingerprint(new.public)} as root; its signatures do not fit that.",
