@@ -16,7 +16,7 @@ from aidpost_export.dataset import build_cases, prepare_cases, read_dataset
 from aidpost_export.errors import RunError
 from aidpost_export.network import NetworkRecord, load_base, named_record, random_network
 from aidpost_export.progress import Reporter
-from aidpost_export.provenance import claim, describe, random_base
+from aidpost_export.provenance import claim, describe, in_first_order, random_base
 from aidpost_export.recipe import RecipeSource
 from aidpost_export.run import RunFolder
 from aidpost_export.threads import choose_threads
@@ -57,6 +57,7 @@ def adapt(
         issues_file=run / "issues.json" if fresh else None,
     )
     claim(folder, describe(recipe, data, cases, base or architecture, limit=limit, seed=seed), recipe)
+    cases = in_first_order(folder, cases)
     cases.write(run / "cases.csv")
     if not (run / "pixels.npy").is_file():
         prepare_cases(cases, data, recipe.recipe.input, run / "pixels.npy", reporter, scans)

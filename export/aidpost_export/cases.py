@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aidpost_device.durable import write_durably
+from aidpost_export.errors import RunError
 
 Role = Literal["fit", "tuning", "calibration", "validation", "test"]
 """`fit`, `tuning` and `calibration` are cut from the training rows by patient; the others are only read for figures."""
 ROLES: tuple[Role, ...] = get_args(Role)
 GROUP_COLUMNS = ("sex", "age", "view", "site")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,22 @@ class Cases:
         """Indices of the cases with one of these roles, in order."""
         return np.flatnonzero(np.isin(np.array(self.roles), roles))
 
+    def take(self, rows: Sequence[int]) -> Cases:
+        """These cases, in this order."""
+
+        def pick(values: Sequence[_T]) -> tuple[_T, ...]:
+            return tuple(values[row] for row in rows)
+
+        return Cases(
+            labels=self.labels,
+            files=pick(self.files),
+            sha256=pick(self.sha256),
+            targets=self.targets[list(rows)],
+            roles=pick(self.roles),
+            patients=pick(self.patients),
+            columns={name: pick(values) for name, values in self.columns.items()},
+        )
+
     def write(self, path: Path) -> None:
         """Write the cases as CSV."""
         buffer = io.StringIO()
@@ -58,10 +77,21 @@ class Cases:
 
     @classmethod
     def read(cls, path: Path) -> Cases:
-        """Read what `write` wrote."""
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.reader(file))
+        """Read what `write` wrote. Raises `RunError` for anything else."""
+        try:
+            with path.open(newline="", encoding="utf-8") as file:
+                return cls._parse(list(csv.reader(file)))
+        except (ValueError, IndexError, csv.Error) as error:
+            raise RunError(
+                f"{path} is not what adapt wrote: {error}.",
+                "Bring the file back as it was, or adapt again with a new --run.",
+            ) from error
+
+    @classmethod
+    def _parse(cls, rows: list[list[str]]) -> Cases:
         header, body = rows[0], rows[1:]
+        if unknown := sorted({row[2] for row in body} - set(ROLES)):
+            raise ValueError(f"the role {unknown[0]!r} is unknown")
         labels = tuple(name.removeprefix("target:") for name in header if name.startswith("target:"))
         first = 4 + len(labels)
         return cls(

@@ -69,6 +69,36 @@ def claim(folder: RunFolder, record: RunRecord, recipe: RecipeSource) -> None:
     folder.write_json("run.json", record)
 
 
+def in_first_order(folder: RunFolder, cases: Cases) -> Cases:
+    """The cases in the order that the folder's arrays were written in.
+
+    The digest does not see the order of the index, and a table that was sorted gives the same scans other places and
+    often another cut. Raises `RunError` when more than the order differs.
+    """
+    path = folder.path / "cases.csv"
+    if not path.is_file():
+        return cases
+    earlier = Cases.read(path)
+    if sorted(earlier.sha256) != sorted(cases.sha256):
+        differing = ["scans"]
+    else:
+        places = {sha256: row for row, sha256 in enumerate(cases.sha256)}
+        cases = cases.take([places[sha256] for sha256 in earlier.sha256])
+        pairs = {
+            "labels": (cases.targets.tolist(), earlier.targets.tolist()),
+            "patients": (cases.patients, earlier.patients),
+            "roles": (cases.roles, earlier.roles),
+        }
+        differing = [what for what, (now, before) in pairs.items() if now != before]
+    if differing:
+        raise RunError(
+            f"{path} was written with other {' and '.join(differing)} than the index gives now; the order of its rows "
+            "is a part of the cut.",
+            "Name a new folder with --run, or bring the index back to the order that this run was begun with.",
+        )
+    return cases
+
+
 def _digest_base(base: Path) -> str:
     """Digest of the base's weights and the file that says how to build it."""
     digest = hashlib.sha256()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -153,6 +154,33 @@ def test_a_folder_of_other_inputs_is_refused_and_left_alone(workshop: Path, adap
 def test_a_folder_begun_with_another_architecture_is_refused(workshop: Path) -> None:
     with pytest.raises(RunError, match="base"):
         run(workshop, "base", data="large", base=None, architecture="resnet-18")
+
+
+def sort_index(folder: Path, key: Callable[[dict[str, str]], object]) -> None:
+    with (folder / "index.csv").open(newline="") as file:
+        rows = sorted(csv.DictReader(file), key=key)  # type: ignore[arg-type]
+    with (folder / "index.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def test_a_sorted_index_never_pairs_labels_with_the_pixels_of_other_scans(workshop: Path) -> None:
+    blobs.write_blobs(workshop / "sorted", 80, seed=5)
+    first = run(workshop, "in-order", data="sorted", base=None, architecture="resnet-10-narrow")
+    before, pixels = (first.path / "cases.csv").read_bytes(), np.array(first.pixels())
+    sort_index(workshop / "sorted", lambda row: row["split"])  # `train` and `val` stood in this order already
+    run(workshop, "in-order", data="sorted", base=None, architecture="resnet-10-narrow")
+    assert (first.path / "cases.csv").read_bytes() == before
+    sort_index(workshop / "sorted", lambda row: (row["split"] == "train", row["file"]))
+    run(workshop, "in-order", data="sorted", base=None, architecture="resnet-10-narrow")
+    assert (first.path / "cases.csv").read_bytes() == before
+    sort_index(workshop / "sorted", lambda row: row["file"][::-1])
+    with pytest.raises(RunError, match="was written with other roles") as refused:
+        run(workshop, "in-order", data="sorted", base=None, architecture="resnet-10-narrow")
+    assert "--run" in refused.value.hint
+    assert (first.path / "cases.csv").read_bytes() == before
+    assert np.array_equal(first.pixels(), pixels)
 
 
 def test_a_limit_counts_every_label_used(workshop: Path) -> None:

@@ -15,7 +15,7 @@ from aidpost_device.decode.limits import DEFAULT_LIMITS
 from aidpost_device.prepare import prepare_bytes
 from aidpost_export.cases import Cases
 from aidpost_export.dataset import build_cases, dataset_digest, is_synthetic, prepare_cases, read_dataset
-from aidpost_export.errors import DatasetError
+from aidpost_export.errors import DatasetError, RunError
 from aidpost_export.phantoms.dicom import Machine, Person, dicom_film, write_dicom
 from aidpost_export.progress import SilentReporter
 from aidpost_export.recipe import Recipe, Split, load_recipe
@@ -281,6 +281,15 @@ def test_cases_survive_their_file(sound: tuple[Path, Rows], recipe: Recipe) -> N
     again = Cases.read(sound[0] / "cases.csv")
     assert (again.files, again.roles, again.columns) == (cases.files, cases.roles, cases.columns)
     assert np.array_equal(again.targets, cases.targets)
+
+
+@pytest.mark.parametrize(("role", "words"), [("fitting", "the role 'fitting' is unknown"), ("", "unknown")])
+def test_cases_of_an_unknown_role_are_refused(role: str, words: str, sound: tuple[Path, Rows], recipe: Recipe) -> None:
+    path = sound[0] / "cases.csv"
+    build_cases(sound[0], recipe, seed=0)[0].write(path)
+    path.write_text(path.read_text().replace(",fit,", f",{role},", 1))
+    with pytest.raises(RunError, match=words):
+        Cases.read(path)
 
 
 # ---- real data ------------------------------------------------------------------------------------------------------
