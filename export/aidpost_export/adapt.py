@@ -12,8 +12,10 @@ import msgspec
 import torch
 
 from aidpost_export.cases import Cases
-from aidpost_export.dataset import build_cases, prepare_cases, read_dataset
+from aidpost_export.dataset import build_cases, is_synthetic, prepare_cases, read_dataset
 from aidpost_export.errors import RunError
+from aidpost_export.index import read_index
+from aidpost_export.learnt import read_learnt
 from aidpost_export.network import NetworkRecord, load_base, named_record, random_network
 from aidpost_export.progress import Reporter
 from aidpost_export.provenance import claim, describe, in_first_order, random_base
@@ -44,9 +46,11 @@ def adapt(
     Raises `DatasetError`, `BaseError`, or `RunError` when the folder holds another run.
     """
     folder = RunFolder(run)
+    learnt = read_learnt(base)
     run.mkdir(parents=True, exist_ok=True)
     fresh = not (run / "run.json").is_file()
-    scans = read_dataset(data, recipe.recipe, reporter, scratch=run)
+    index = read_index(data, recipe.recipe)
+    scans = read_dataset(data, recipe.recipe, reporter, scratch=run, index=index)
     cases, _ = build_cases(
         data,
         recipe.recipe,
@@ -55,8 +59,11 @@ def adapt(
         skip_bad=skip_bad,
         scans=scans,
         issues_file=run / "issues.json" if fresh else None,
+        index=index,
+        learnt=learnt,
     )
-    claim(folder, describe(recipe, data, cases, base or architecture, limit=limit, seed=seed), recipe)
+    record = describe(recipe, data, cases, base or architecture, limit=limit, seed=seed, synthetic=is_synthetic(index))
+    claim(folder, record, recipe)
     cases = in_first_order(folder, cases)
     cases.write(run / "cases.csv")
     if not (run / "pixels.npy").is_file():

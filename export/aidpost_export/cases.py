@@ -103,3 +103,8 @@ class Cases:
             patients=tuple(row[3] for row in body),
             columns={name: tuple(row[first + j] for row in body) for j, name in enumerate(header[first:])},
         )
+
+
+def unstated_patients(cases: Cases) -> int:
+    """Count the cases whose person neither the index nor a DICOM header states: each counts as a person of its own."""
+    return sum(patient == file for patient, file in zip(cases.patients, cases.files, strict=True))

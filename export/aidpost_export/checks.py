@@ -50,7 +50,11 @@ def check_file(row: Row, folder: Path) -> list[Issue]:
     if path.is_absolute() or ".." in path.parts or "\0" in row.file:
         fix = "Write the path relative to the data folder."
         return [at(row, Kind.FILE_OUTSIDE, "the path leads out of the data folder", fix)]
-    if not (folder / path).is_file():
+    try:
+        there = (folder / path).is_file()
+    except OSError:  # the name is longer than the file system allows
+        there = False
+    if not there:
         return [at(row, Kind.FILE_MISSING, "there is no such file", "Correct the path, or remove the row.")]
     return []
 
@@ -74,27 +78,71 @@ def check_scan(row: Row, scans: Scans, spec: ImageInput) -> list[Issue]:
 
 
 def check_duplicates(rows: Sequence[Row], scans: Scans, recipe: Recipe) -> list[Issue]:
-    """Find files of the same content: the later ones, or all of them when their labels differ."""
-    same: dict[str, list[Row]] = {}
-    for row in rows:
-        same.setdefault(scans.read[row.file].sha256, []).append(row)
+    """Find files of the same content or the same picture: the later ones, or all of them when their labels differ."""
+    contents = [scans.read[row.file].sha256 for row in rows]
+    same: dict[int, list[int]] = {}
+    for place, key in enumerate(joined(contents, [scans.picture(row.file) for row in rows])):
+        same.setdefault(key, []).append(place)
     issues = []
-    for first, *others in same.values():
-        if others and len({findings_of(row.label, recipe) for row in (first, *others)}) > 1:
-            labels = ", ".join(f"{row.label!r} in row {row.number}" for row in (first, *others))
-            issues += [
-                at(row, Kind.CONFLICT, f"the same image has different labels: {labels}", "Keep the row that is right.")
-                for row in (first, *others)
-            ]
+    for places in same.values():
+        alike = [rows[place] for place in places]
+        if len({findings_of(row.label, recipe) for row in alike}) > 1:
+            labels = ", ".join(f"{row.label!r} in row {row.number}" for row in alike)
+            message = f"the same image has different labels: {labels}"
+            issues += [at(row, Kind.CONFLICT, message, "Keep the row that is right.") for row in alike]
         else:
-            message = f"the same image as row {first.number}, {first.file}"
-            issues += [at(row, Kind.DUPLICATE, message, "Remove one of the rows.") for row in others]
+            issues += [_duplicate(rows, contents, places, nth) for nth in range(1, len(places))]
     return issues
 
 
-def check_leaks(rows: Sequence[Row]) -> list[Issue]:
+def _duplicate(rows: Sequence[Row], contents: Sequence[str], places: Sequence[int], nth: int) -> Issue:
+    """Name the `nth` of some rows with one picture beside an earlier one, best of the same bytes."""
+    own, earlier = places[nth], places[:nth]
+    copies = [place for place in earlier if contents[place] == contents[own]]
+    first = rows[(copies or earlier)[0]]
+    message = (
+        f"the same image as row {first.number}, {first.file}"
+        if copies
+        else f"the same picture as row {first.number}, {first.file}, saved again"
+    )
+    return at(rows[own], Kind.DUPLICATE, message, "Remove one of the rows.")
+
+
+def patient_keys(rows: Sequence[Row]) -> list[int]:
+    """Number for each row whose it is: rows of the same `group`, `patient` or DICOM header belong together.
+
+    The header has a say in people of whom some rows have no cell. Where all of them have one the index knows better:
+    scans without names often carry one and the same PatientID.
+    """
+    open_ones = {row.header_patient for row in rows if row.get("patient") in ("", row.header_patient)}
+    headers = [row.header_patient if row.header_patient in open_ones else "" for row in rows]
+    return joined([row.get("group") for row in rows], [row.get("patient") for row in rows], headers)
+
+
+def check_patients(rows: Sequence[Row], keys: Sequence[int]) -> list[Issue]:
+    """See that there is more than one patient."""
+    if len(rows) < 2 or len(set(keys)) > 1:
+        return []
+    name = rows[0].get("patient") or rows[0].get("group")
+    by_header = any(row.header_patient and row.get("patient") == row.header_patient for row in rows)
+    whose = f"one patient, {name!r}{' by the DICOM headers' if by_header else ''}"
+    message = f"{whose}, holds all {len(rows)} rows, so none can be kept apart to measure on"
+    fix = "Write a column `patient` with a number of its own for each person, in every row."
+    return [Issue(Kind.ONE_PATIENT, None, "", message, fix)]
+
+
+def check_learnt(rows: Sequence[Row], learnt: Sequence[bool]) -> list[Issue]:
+    """Find rows to measure on that the base has learnt from."""
+    fix = "Take other patients to measure on, or another base; a person of the same number needs another number."
+    return [
+        at(row, Kind.LEARNT, f"the split is {row.get('split')!r}, but the base has learnt from this patient", fix)
+        for row, known in zip(rows, learnt, strict=True)
+        if known and row.get("split") != SPLITS[0]
+    ]
+
+
+def check_leaks(rows: Sequence[Row], keys: Sequence[int]) -> list[Issue]:
     """Find patients in two splits: named are their rows in the freer split, so that the test stays whole."""
-    keys = joined([row.get("group") for row in rows], [row.get("patient") for row in rows])
     strictest: dict[int, str] = {}
     for key, row in zip(keys, rows, strict=True):
         strictest[key] = max(strictest.get(key, SPLITS[0]), row.get("split"), key=SPLITS.index)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -21,15 +21,15 @@ from aidpost_device.durable import write_durably
 from aidpost_export import checks
 from aidpost_export.ages import parse_age
 from aidpost_export.cases import GROUP_COLUMNS, Cases, Role
-from aidpost_export.index import Index, Row, read_index, read_table
+from aidpost_export.index import Index, Row, read_index
 from aidpost_export.issues import Issue, Kind, refuse
 from aidpost_export.labels import findings_of
+from aidpost_export.learnt import Learnt, header_name
 from aidpost_export.pixels import prepare_cases
 from aidpost_export.progress import Reporter, SilentReporter
 from aidpost_export.recipe import Recipe
 from aidpost_export.roles import assign_roles
 from aidpost_export.scans import Scans, read_scans
-from aidpost_export.split import joined
 
 __all__ = ["Issue", "build_cases", "dataset_digest", "is_synthetic", "prepare_cases", "read_index"]
 SYNTHETIC = "synthetic"
@@ -46,6 +46,8 @@ class _Examined:
     targets: NDArray[np.float32]  # (N, K)
     keys: tuple[int, ...]
     """Rows of the same key may not be parted."""
+    learnt: tuple[bool, ...]
+    """Whether the base has learnt from a row or its patient."""
     issues: tuple[Issue, ...]
 
 
@@ -59,26 +61,32 @@ def build_cases(
     reporter: Reporter | None = None,
     scans: Scans | None = None,
     issues_file: Path | None = None,
+    index: Index | None = None,
+    learnt: Learnt | None = None,
 ) -> tuple[Cases, list[Issue]]:
     """Check a folder of labelled scans and cut it into the cases of a run.
 
     `limit` bounds the training labels used (fit, tuning and calibration together); a smaller limit's cases are among a
     larger one's. `skip_bad` leaves rows with faults out instead of stopping. `scans` are the files as `read_dataset`
-    read them, else they are read here. All issues are written to `issues_file` before any is raised.
-    Raises `DatasetError`.
+    read them, else they are read here, and so is the `index`. What the base has `learnt` from is only learnt from
+    again. All issues are written to `issues_file` before any is raised. Raises `DatasetError`.
     """
-    index = read_index(folder, recipe)
+    index = index or read_index(folder, recipe)
     if scans is None:
-        scans = read_dataset(folder, recipe, reporter or SilentReporter())
-    examined = _examine(index, folder, recipe, scans, skip_bad=skip_bad, issues_file=issues_file)
+        scans = read_dataset(folder, recipe, reporter or SilentReporter(), index=index)
+    examined = _examine(index, folder, recipe, scans, learnt or Learnt(), skip_bad=skip_bad, issues_file=issues_file)
     stated = [_STATED.get(row.get("split")) if checks.has_splits(index) else None for row in examined.rows]
-    roles = assign_roles(examined.targets, examined.keys, stated, recipe, seed=seed, limit=limit)
+    roles = assign_roles(
+        examined.targets, examined.keys, stated, recipe, seed=seed, limit=limit, learnt=examined.learnt
+    )
     return _assemble(examined, roles, recipe, scans), list(examined.issues)
 
 
-def read_dataset(folder: Path, recipe: Recipe, reporter: Reporter, scratch: Path | None = None) -> Scans:
+def read_dataset(
+    folder: Path, recipe: Recipe, reporter: Reporter, scratch: Path | None = None, *, index: Index | None = None
+) -> Scans:
     """Read every file that the index names, once. `scratch` is a folder with room for the pixels."""
-    index = read_index(folder, recipe)
+    index = index or read_index(folder, recipe)
     files = dict.fromkeys(row.file for row in index.rows if not checks.check_file(row, folder))
     return read_scans(folder, list(files), recipe.input, reporter, scratch)
 
@@ -90,13 +98,9 @@ def dataset_digest(cases: Cases) -> str:
     return hashlib.sha256(json.dumps(sorted(zip(*columns, strict=True))).encode()).hexdigest()
 
 
-def is_synthetic(folder: Path) -> bool:
-    """Whether any row of a data folder's index says that its scan was generated."""
-    path = folder / "index.csv"
-    heading, *rows = (read_table(path) if path.is_file() else []) or [[]]
-    names = [name.strip() for name in heading]
-    at = names.index("site") if "site" in names else None
-    return at is not None and any(row[at].strip().lower().startswith(SYNTHETIC) for row in rows if len(row) > at)
+def is_synthetic(index: Index) -> bool:
+    """Whether any row of an index says that its scan was generated."""
+    return any(row.get("site").lower().startswith(SYNTHETIC) for row in index.rows)
 
 
 # ---- checks ---------------------------------------------------------------------------------------------------------
@@ -107,6 +111,7 @@ def _examine(
     folder: Path,
     recipe: Recipe,
     scans: Scans,
+    learnt: Learnt,
     *,
     skip_bad: bool,
     issues_file: Path | None,
@@ -126,9 +131,13 @@ def _examine(
     rows = _fill_from_headers(rows, scans)
     rows = keep(rows, (issue for row in rows for issue in checks.check_scan(row, scans, recipe.input)))
     rows = keep(rows, checks.check_duplicates(rows, scans, recipe))
-    if with_split:
-        rows = keep(rows, checks.check_leaks(rows))
+    keys = checks.patient_keys(rows)
+    alone = checks.check_patients(rows, keys)
+    if with_split and not alone:
+        rows = keep(rows, checks.check_learnt(rows, learnt.rows(rows, keys, scans)))
+        rows = keep(rows, checks.check_leaks(rows, checks.patient_keys(rows)))
     issues.sort(key=lambda issue: issue.row or 0)
+    issues += alone
     named = [findings_of(row.label, recipe) for row in rows]
     targets = np.array([[label in own for label in recipe.labels] for own in named], np.float32)
     targets = targets.reshape(len(rows), len(recipe.labels))
@@ -136,11 +145,11 @@ def _examine(
     issues += checks.check_classes(splits, targets, recipe)
     if issues_file:
         write_durably(issues_file, msgspec.json.format(msgspec.json.encode(issues), indent=2) + b"\n")
-    hopeless = [issue for issue in issues if issue.kind is Kind.SINGLE_CLASS]
+    hopeless = [issue for issue in issues if issue.kind in (Kind.SINGLE_CLASS, Kind.ONE_PATIENT)]
     if issues and (hopeless or not rows or not skip_bad):
         raise refuse(issues, index.name, issues_file, skippable=bool(rows) and not hopeless)
-    keys = joined([row.get("group") for row in rows], [row.get("patient") for row in rows])
-    return _Examined(tuple(rows), targets, tuple(keys), tuple(issues))
+    keys = checks.patient_keys(rows)
+    return _Examined(tuple(rows), targets, tuple(keys), tuple(learnt.rows(rows, keys, scans)), tuple(issues))
 
 
 def _fill_from_headers(rows: Sequence[Row], scans: Scans) -> list[Row]:
@@ -148,15 +157,16 @@ def _fill_from_headers(rows: Sequence[Row], scans: Scans) -> list[Row]:
     numbers: dict[str, str] = {}
     filled = []
     for row in rows:
-        read = scans.read.get(row.file)
-        filled.append(row.filled(_stated(read.header, numbers)) if read else row)
+        if (read := scans.read.get(row.file)) is not None:
+            identity = (read.header.patient_id or "").strip()
+            patient = numbers.setdefault(identity, header_name(len(numbers) + 1)) if identity else ""
+            row = replace(row.filled({"patient": patient, **_stated(read.header)}), header_patient=patient)
+        filled.append(row)
     return filled
 
 
-def _stated(header: Header, numbers: dict[str, str]) -> dict[str, str]:
-    identity = (header.patient_id or "").strip()
+def _stated(header: Header) -> dict[str, str]:
     return {
-        "patient": numbers.setdefault(identity, f"dicom-{len(numbers) + 1:05d}") if identity else "",
         "sex": header.sex,
         "age": "" if header.age is None else f"{header.age:g}",
         "view": header.view or "",

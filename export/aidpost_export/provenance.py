@@ -11,7 +11,7 @@ from pathlib import Path
 from aidpost_device import __version__
 from aidpost_device.durable import write_durably
 from aidpost_export.cases import Cases
-from aidpost_export.dataset import dataset_digest, is_synthetic
+from aidpost_export.dataset import dataset_digest
 from aidpost_export.errors import RunError
 from aidpost_export.recipe import RecipeSource
 from aidpost_export.run import RunFolder, RunRecord
@@ -21,7 +21,14 @@ SAME = ("recipe_sha256", "dataset_sha256", "base", "base_sha256", "seed", "limit
 
 
 def describe(
-    recipe: RecipeSource, data: Path, cases: Cases, base: Path | str, *, limit: int | None, seed: int
+    recipe: RecipeSource,
+    data: Path,
+    cases: Cases,
+    base: Path | str,
+    *,
+    limit: int | None,
+    seed: int,
+    synthetic: bool,
 ) -> RunRecord:
     """Describe a run by its inputs' digests and the programs that make it.
 
@@ -38,7 +45,7 @@ def describe(
         base_licence=_licence(base) if isinstance(base, Path) else "",
         seed=seed,
         limit=limit,
-        synthetic=is_synthetic(data),
+        synthetic=synthetic,
         created=date.today().isoformat(),  # noqa: DTZ011 - the day as people here count it
         versions={
             "aidpost": __version__,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from aidpost_export.cases import Role
 from aidpost_export.errors import DatasetError
-from aidpost_export.recipe import Recipe
+from aidpost_export.recipe import Recipe, Split
 from aidpost_export.split import Groups, Share, deal, group_rows, order_evenly
 
 VALIDATION = 0.2
@@ -27,29 +27,48 @@ def assign_roles(
     *,
     seed: int,
     limit: int | None,
+    learnt: Sequence[bool] = (),
 ) -> list[Role | None]:
     """Give each row its role: the one stated, or one of the cut's; None for training rows beyond the limit.
 
     Rows of the same key stay together. Without stated validation rows some are cut off first, whatever the limit.
+    `learnt` says which rows the base has learnt from: of those that are free it makes `fit` rows.
     Raises `DatasetError` when a part would lack a finding.  # targets: (N, K) 0 or 1
     """
     classes = np.concatenate([targets, targets.sum(1, keepdims=True) == 0], axis=1).astype(np.float32)
     owner = np.array(keys)
     roles = list(stated)
+    known = np.array(learnt or [False] * len(roles), bool)
+    split = recipe.split
     if "validation" not in roles:
-        shares: dict[Role | None, Share] = {None: Share(1 - VALIDATION), "validation": Share(VALIDATION, LEAST)}
-        _deal(roles, _groups(_unassigned(roles), owner), classes, shares, seed)
+        free = _unassigned(roles)
+        fraction = _validation_of(known[free], split)
+        shares: dict[Role | None, Share] = {None: Share(1 - fraction), "validation": Share(fraction, LEAST)}
+        _deal(roles, _groups(free[~known[free]], owner), classes, shares, seed)
     training = _unassigned(roles)
     used = training[order_evenly(owner[training].tolist(), classes[training], seed)][:limit]
-    split = recipe.split
+    for row in used[known[used]]:
+        roles[row] = "fit"
     parts: dict[Role | None, Share] = {
         "fit": Share(1 - split.tuning - split.calibration, LEAST),
         "tuning": Share(split.tuning, LEAST),
         "calibration": Share(split.calibration, LEAST),
     }
-    _deal(roles, _groups(used, owner), classes, parts, seed)
-    _require_enough(targets, roles, recipe, f"{len(used)} training labels of {len(set(owner[used]))} patients")
+    _deal(roles, _groups(used[~known[used]], owner), classes, parts, seed)
+    described = f"{len(used)} training labels of {len(set(owner[used]))} patients"
+    again = int(known[used].sum())
+    _require_enough(targets, roles, recipe, f"{described} ({again} of them learnt by the base)" if again else described)
     return roles
+
+
+def _validation_of(known: NDArray[np.bool_], split: Split) -> float:
+    """Fraction of the rows new to the base that is kept for figures.  # known: (N,)
+
+    It is what gives `VALIDATION` of all rows, but no more than leaves tuning and calibration their shares.
+    """
+    new = max(1, int((~known).sum()))
+    others = (1 - VALIDATION) * (split.tuning + split.calibration)
+    return min(VALIDATION * len(known) / new, VALIDATION / (VALIDATION + others))
 
 
 def _unassigned(roles: Sequence[Role | None]) -> NDArray[np.intp]:
@@ -68,7 +87,8 @@ def _deal(
     seed: int,
 ) -> None:
     names = list(shares)
-    for rows, part in zip(groups, deal(groups, classes, list(shares.values()), seed), strict=True):
+    settled = [[row for row, role in enumerate(roles) if role is not None and role == name] for name in names]
+    for rows, part in zip(groups, deal(groups, classes, list(shares.values()), seed, settled), strict=True):
         for row in rows:
             roles[row] = names[part]
 

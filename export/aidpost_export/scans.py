@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Sequence
@@ -46,6 +47,12 @@ class Scans:
     refused: dict[str, Refusal]
     pixels: NDArray[np.uint8]
     """Prepared pixels in the order they were read, on disk until this object goes.  # (M, H, W, C) uint8"""
+
+    def picture(self, file: str) -> str:
+        """Digest of a file's prepared pixels; empty for one grey or colour throughout, which identifies nothing."""
+        pixels = self.pixels[self.read[file].slot]
+        same = (pixels == pixels[0, 0]).all()
+        return "" if same else hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest()
 
 
 def read_scans(

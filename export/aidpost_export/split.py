@@ -76,8 +76,16 @@ def order_evenly(keys: Sequence[int], classes: NDArray[np.float32], seed: int) -
     return np.argsort(place, kind="stable")
 
 
-def deal(groups: Groups, classes: NDArray[np.float32], shares: Sequence[Share], seed: int) -> list[int]:
+def deal(
+    groups: Groups,
+    classes: NDArray[np.float32],
+    shares: Sequence[Share],
+    seed: int,
+    settled: Sequence[Sequence[int]] = (),
+) -> list[int]:
     """Give each patient to one of the parts, so that every class is spread as the shares say.
+
+    `settled` are rows that each part has already; they count for its share.
 
     Patients with the rarest class come first, and of those the large ones (Sechidis et al., ECML 2011). A patient goes
     to the part that lacks most of its least cases, then to where the sum of squared differences over what is wanted
@@ -88,10 +96,10 @@ def deal(groups: Groups, classes: NDArray[np.float32], shares: Sequence[Share], 
     if not groups:
         return []
     counts = np.array([classes[rows].sum(0) for rows in groups], np.float64)  # (G, C)
-    totals = counts.sum(0)
+    held = np.array([classes[list(rows)].sum(0) for rows in settled or [[]] * len(shares)], np.float64)  # (P, C)
+    totals = counts.sum(0) + held.sum(0)
     wanted = np.maximum(np.array([[share.fraction] for share in shares]) * totals, 1)  # (P, C)
     least = np.array([[share.least] for share in shares])  # (P, 1)
-    held = np.zeros_like(wanted)
     parts = [0] * len(groups)
     rarest = np.where(counts > 0, totals, np.inf).min(1)
     shuffled = np.random.default_rng(seed).permutation(len(groups))

@@ -37,9 +37,9 @@ EDITS = {
 def build_world(workspace: Path) -> Path:
     """Fill a workspace: `scans/` with its index, `base/`, `disk/` with stored films, and what the day brings."""
     workspace.mkdir(parents=True)
-    write_labelled(workspace / "scans", CLINIC, train=120, validation=40, seed=2)
+    write_labelled(workspace / "scans", CLINIC, train=120, validation=40, seed=2, people="P")
     spoil_index(workspace / "scans")
-    write_labelled(workspace / ".hospital", HOSPITAL, train=400, validation=24, seed=1)
+    write_labelled(workspace / ".hospital", HOSPITAL, train=400, validation=24, seed=1, people="H")
     _train_base(workspace)
     write_disk(workspace / "disk")
     write_today(workspace / "today")
@@ -86,14 +86,16 @@ def film_of(
     return dicom_film(pixels, machine, person, view=view, study=seed, window=(0.5, 1.0))
 
 
-def write_labelled(folder: Path, machine: Machine, *, train: int, validation: int, seed: int) -> None:
-    """Write labelled films, two to a person, and `index.csv`."""
+def write_labelled(folder: Path, machine: Machine, *, train: int, validation: int, seed: int, people: str) -> None:
+    """Write labelled films, two to a person, and `index.csv`; `people` is the first letter of their numbers."""
     random = np.random.default_rng(seed)
     (folder / "films").mkdir(parents=True)
     rows = []
     for number in range(train + validation):
         about = np.random.default_rng((seed, number // 2))
-        person = Person(f"P{number // 2:04d}", "F" if about.random() < 0.5 else "M", float(about.integers(18, 80)))
+        person = Person(
+            f"{people}{number // 2:04d}", "F" if about.random() < 0.5 else "M", float(about.integers(18, 80))
+        )
         sick, view = bool(random.random() < 0.5), "AP" if random.random() < 0.4 else "PA"
         name = f"films/{number:04d}.dcm"
         pixels = draw_film(random, sick=sick)

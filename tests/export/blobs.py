@@ -25,7 +25,7 @@ def write_blobs(folder: Path, count: int, *, seed: int = 0, validation: int = 24
         name = f"images/{number:04d}.png"
         Image.fromarray(_image(random, height if sick else 0)).save(folder / name)
         split = "train" if number < count else "val"
-        rows.append((name, "blob" if sick else "plain", f"p{number // 2:04d}", split, "FM"[number % 2]))
+        rows.append((name, "blob" if sick else "plain", f"p{seed}-{number // 2:04d}", split, "FM"[number % 2]))
     with (folder / "index.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["file", "label", "patient", "split", "sex"])

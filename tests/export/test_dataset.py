@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,13 +10,17 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from pydicom.dataset import Dataset
 
 from aidpost_device.decode.limits import DEFAULT_LIMITS
 from aidpost_device.prepare import prepare_bytes
-from aidpost_export.cases import Cases
+from aidpost_export.cases import Cases, unstated_patients
 from aidpost_export.dataset import build_cases, dataset_digest, is_synthetic, prepare_cases, read_dataset
 from aidpost_export.errors import DatasetError, RunError
+from aidpost_export.index import read_index
+from aidpost_export.learnt import Learnt, read_learnt
 from aidpost_export.phantoms.dicom import Machine, Person, dicom_film, write_dicom
 from aidpost_export.progress import SilentReporter
 from aidpost_export.recipe import Recipe, Split, load_recipe
@@ -45,6 +50,18 @@ def broken_file(rows: Rows, folder: Path) -> None:
     (folder / "004.png").write_bytes(b"no picture")
 
 
+def same_picture_saved_again(rows: Rows, folder: Path) -> None:
+    rows[41]["file"] = "again.png"
+    rows[41]["label"] = rows[4]["label"]
+    about = PngInfo()
+    about.add_text("Software", "exported again")
+    Image.open(folder / "004.png").save(folder / "again.png", pnginfo=about)
+
+
+def same_file_by_another_path(rows: Rows, folder: Path) -> None:
+    rows[6]["file"] = "./004.png"
+
+
 def leaked_patient(rows: Rows, folder: Path) -> None:
     rows[4]["patient"] = rows[45]["patient"]
 
@@ -65,6 +82,7 @@ FAULTS = [
     (set_cell("label", "flu"), "label-unknown", {6}, "'flu' is none of the recipe's: pneumonia, normal"),
     (set_cell("file", ""), "file-missing", {6}, "no file is named"),
     (set_cell("file", "lost.png"), "file-missing", {6}, "there is no such file"),
+    (set_cell("file", "x" * 300 + ".png"), "file-missing", {6}, "there is no such file"),
     (set_cell("file", "../a.png"), "file-outside", {6}, "out of the data folder"),
     (set_cell("file", "/etc/passwd"), "file-outside", {6}, "out of the data folder"),
     (set_cell("age", "forty"), "age", {6}, "'forty' is not a number of years"),
@@ -75,6 +93,8 @@ FAULTS = [
     (broken_file, "unreadable", {6}, "not-an-image"),
     (same_content, "duplicate", {8}, "the same image as row 6, 004.png"),
     (same_content_other_label, "duplicate-with-another-label", {6, 8}, "'normal' in row 6, 'pneumonia' in row 8"),
+    (same_picture_saved_again, "duplicate", {43}, "the same picture as row 6, 004.png, saved again"),
+    (same_file_by_another_path, "duplicate", {8}, "the same image as row 6, 004.png"),
     (leaked_patient, "patient-in-two-splits", {6}, "patient 'p45' is in 'train' and in 'val'"),
     (leaked_group, "patient-in-two-splits", {6}, "in 'train' and in 'val'"),
 ]
@@ -108,7 +128,7 @@ def test_a_fault_stops_the_run_with_its_row_and_skip_bad_leaves_that_row_out(
     cases, issues = build_cases(folder, recipe, seed=0, scans=scans, skip_bad=True)
     assert {issue.row for issue in issues} == numbers
     assert all(issue.kind == kind and issue.fix for issue in issues)
-    assert set(cases.files) == {own["file"] for own in rows} - {rows[number - 2]["file"] for number in numbers}
+    assert set(cases.files) == {own["file"] for number, own in enumerate(rows, 2) if number not in numbers}
 
 
 def test_a_row_with_more_cells_than_the_heading_is_named(sound: tuple[Path, Rows], recipe: Recipe) -> None:
@@ -202,6 +222,79 @@ def test_an_index_that_is_no_table_is_refused(
     assert error.value.hint
 
 
+def test_headings_are_known_as_people_write_them(sound: tuple[Path, Rows], recipe: Recipe) -> None:
+    folder, _ = sound
+    before, _ = build_cases(folder, recipe, seed=0)
+    text = (folder / "index.csv").read_text().replace("file,label,patient", "File, LABEL ,Patient", 1)
+    text = text.replace(",split", ",Split", 1).replace(",val", ",Val").replace("\n", ",,\n")
+    (folder / "index.csv").write_text(text)
+    after, _ = build_cases(folder, recipe, seed=0)
+    assert (after.files, after.roles, after.patients) == (before.files, before.roles, before.patients)
+
+
+def test_a_column_beyond_the_named_ones_is_not_passed_over(sound: tuple[Path, Rows], recipe: Recipe) -> None:
+    folder, _ = sound
+    lines = (folder / "index.csv").read_text().splitlines()
+    (folder / "index.csv").write_text("\n".join([f"{lines[0]},,", f"{lines[1]},,x", *lines[2:]]))
+    with pytest.raises(DatasetError, match=r"row 2, 000\.png: it has more cells than the heading"):
+        build_cases(folder, recipe, seed=0)
+
+
+@pytest.mark.parametrize("name", ["patient_id", "Patient ID", "PatientID", "subject", "Subject-ID"])
+def test_a_patient_column_of_another_name_is_refused(name: str, sound: tuple[Path, Rows], recipe: Recipe) -> None:
+    folder, _ = sound
+    text = (folder / "index.csv").read_text()
+    (folder / "index.csv").write_text(text.replace("patient", name, 1))
+    with pytest.raises(DatasetError, match=f"has a column '{name}' and no column 'patient'") as error:
+        build_cases(folder, recipe, seed=0)
+    assert "Rename" in error.value.hint
+
+
+def test_pictures_of_one_grey_throughout_are_no_copies_of_each_other(sound: tuple[Path, Rows], recipe: Recipe) -> None:
+    folder, rows = sound
+    for number in (4, 6):
+        Image.new("L", (40 + number, 40 + number), 90).save(folder / rows[number]["file"])
+    cases, issues = build_cases(folder, recipe, seed=0)
+    assert (len(cases), issues) == (len(rows), [])
+
+
+def test_rows_without_a_patient_are_counted(sound: tuple[Path, Rows], recipe: Recipe) -> None:
+    folder, rows = sound
+    for own in rows[:5]:
+        own["patient"] = ""
+    write_index(folder, rows)
+    assert unstated_patients(build_cases(folder, recipe, seed=0)[0]) == 5
+
+
+def test_a_half_filled_patient_column_is_joined_with_the_headers(tmp_path: Path, recipe: Recipe) -> None:
+    lines = ["file,label,patient"]
+    for number in range(60):
+        write_dicom(film(number, patient=f"ID{number // 2}"), tmp_path / f"{number}.dcm")
+        own = f"K{number // 2}" if number % 2 else ""
+        lines.append(f"{number}.dcm,{'pneumonia' if number // 2 % 2 else 'normal'},{own}")
+    (tmp_path / "index.csv").write_text("\n".join(lines))
+    cases, _ = build_cases(tmp_path, recipe, seed=0)
+    assert len(set(cases.patients)) == 30
+    people = [int(file.removesuffix(".dcm")) // 2 for file in cases.files]
+    assert len(set(zip(people, cases.roles, strict=True))) == 30
+
+
+@pytest.mark.parametrize("split", ["", "train"])
+def test_scans_that_all_carry_one_patient_id_need_a_patient_column(split: str, tmp_path: Path, recipe: Recipe) -> None:
+    for number in range(60):
+        write_dicom(film(number, patient="ANON"), tmp_path / f"{number}.dcm")
+    kinds = ["pneumonia" if number % 2 else "normal" for number in range(60)]
+    uses = [(split and "val") if number > 45 else split for number in range(60)]
+    open_ones = [f"{n}.dcm,{kinds[n]},{uses[n]}," for n in range(60)]
+    (tmp_path / "index.csv").write_text("\n".join(["file,label,split,patient", *open_ones]))
+    for skip_bad in (False, True):
+        with pytest.raises(DatasetError, match=r"one patient, 'dicom-00001' by the DICOM headers, holds all 60 rows"):
+            build_cases(tmp_path, recipe, seed=0, skip_bad=skip_bad)
+    named = [f"{line}P{number}" for number, line in enumerate(open_ones)]
+    (tmp_path / "index.csv").write_text("\n".join(["file,label,split,patient", *named]))
+    assert len(set(build_cases(tmp_path, recipe, seed=0)[0].patients)) == 60
+
+
 def test_what_labels_csv_leaves_out_comes_from_the_dicom_headers(tmp_path: Path, recipe: Recipe) -> None:
     lines = ["file,label"]
     for number in range(30):
@@ -242,12 +335,79 @@ def test_the_digest_knows_the_rows_and_not_their_cut(sound: tuple[Path, Rows], r
     assert dataset_digest(build_cases(folder, recipe, seed=0)[0]) not in digests
 
 
-def test_generated_data_say_so(sound: tuple[Path, Rows]) -> None:
+@pytest.mark.parametrize("name", ["index.csv", "labels.csv"])
+def test_generated_data_say_so(name: str, sound: tuple[Path, Rows], recipe: Recipe) -> None:
     folder, rows = sound
-    assert not is_synthetic(folder)
+    assert not is_synthetic(read_index(folder, recipe))
     rows[7]["site"] = "Synthetic clinic"
     write_index(folder, rows)
-    assert is_synthetic(folder)
+    (folder / "index.csv").rename(folder / name)
+    assert is_synthetic(read_index(folder, recipe))
+
+
+# ---- an earlier run as the base ---
+
+
+def learnt_from(cases: Cases, folder: Path) -> Learnt:
+    folder.mkdir()
+    cases.write(folder / "cases.csv")
+    return read_learnt(folder)
+
+
+@pytest.mark.parametrize(("more", "seed"), [(60, 0), (60, 1)])
+def test_what_the_base_learnt_from_is_only_learnt_from_again(
+    more: int, seed: int, tmp_path: Path, recipe: Recipe
+) -> None:
+    rows = [row(n, "pneumonia" if n % 2 else "normal") for n in range(100 + more)]
+    heading = ("file", "label", "patient")
+    earlier, _ = build_cases(write_folder(tmp_path / "a", rows[:100], heading), recipe, seed=0)
+    learnt = learnt_from(earlier, tmp_path / "base")
+    cases, _ = build_cases(write_folder(tmp_path / "b", rows, heading), recipe, seed=seed, learnt=learnt)
+    known = {
+        role: sum(cases.sha256[i] in learnt.sha256 for i in cases.where(role))
+        for role in ("fit", "tuning", "calibration", "validation")
+    }
+    assert known == {"fit": 80, "tuning": 0, "calibration": 0, "validation": 0}
+    assert 28 <= len(cases.where("validation")) <= 36
+    assert len(cases.where("tuning")) >= 12 and len(cases.where("calibration")) >= 20
+
+
+def test_rows_to_measure_on_of_which_the_base_learnt_are_named(
+    sound: tuple[Path, Rows], tmp_path: Path, recipe: Recipe
+) -> None:
+    folder, rows = sound
+    earlier, _ = build_cases(folder, recipe, seed=0)
+    learnt = learnt_from(earlier, tmp_path / "base")
+    assert "p45" not in learnt.patients
+    for number in range(60, 100):  # training rows that are new
+        rows.append(row(number, "pneumonia" if number % 2 else "normal"))
+        write_image(folder / rows[-1]["file"], number)
+    rows[2]["split"] = "val"  # the same scan
+    rows[45]["patient"] = rows[3]["patient"] = "p5"  # another scan of a person, beside one in training
+    write_index(folder, rows)
+    with pytest.raises(DatasetError, match=r"2 learnt-by-the-base") as error:
+        build_cases(folder, recipe, seed=0, learnt=learnt)
+    assert "row 4, 002.png: the split is 'val', but the base has learnt from this patient" in str(error.value)
+    assert "row 47, 045.png" in str(error.value)
+    cases, _ = build_cases(folder, recipe, seed=0, learnt=learnt, skip_bad=True)
+    assert not {"002.png", "045.png"} & set(cases.files)
+    assert all(cases.sha256[i] not in learnt.sha256 for i in cases.where("tuning", "calibration", "validation"))
+
+
+def test_a_base_that_learnt_from_everything_leaves_nothing_to_stop_by(
+    sound: tuple[Path, Rows], tmp_path: Path, recipe: Recipe
+) -> None:
+    learnt = learnt_from(build_cases(sound[0], recipe, seed=0)[0], tmp_path / "base")
+    with pytest.raises(DatasetError, match=r"40 training labels of 40 patients \(40 of them learnt by the base\)"):
+        build_cases(sound[0], recipe, seed=1, learnt=learnt)
+
+
+def test_names_that_are_no_patients_are_not_taken_for_the_same_person(tmp_path: Path, recipe: Recipe) -> None:
+    """Files without a patient and numbers counted from DICOM headers are named alike in any two datasets."""
+    earlier, _ = build_cases(write_folder(tmp_path / "a", sound_rows(), ("file", "label")), recipe, seed=0)
+    names = ("dicom-00001", *earlier.patients[1:])
+    learnt = learnt_from(dataclasses.replace(earlier, patients=names), tmp_path / "base")
+    assert learnt.patients == frozenset()
 
 
 # ---- pixels ---------------------------------------------------------------------------------------------------------

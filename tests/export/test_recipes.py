@@ -187,7 +187,7 @@ def test_generated_images_of_its_kind_pass_every_check(source: RecipeSource, tmp
     cases, issues = build_cases(tmp_path, recipe, seed=0, scans=scans)
     assert issues == []
     assert len(cases) == count
-    assert is_synthetic(tmp_path)
+    assert is_synthetic(read_index(tmp_path, recipe))
     assert scans.pixels.std() > 10
 
 
