@@ -177,6 +177,13 @@ def _variants(evaluation: Evaluation) -> Iterator[Caution]:
 
 
 def _cases(evaluation: Evaluation) -> Iterator[Caution]:
+    if evaluation.unstated_patients:
+        total = sum(counts.cases for counts in evaluation.counts)
+        yield Caution(
+            code="patients-unknown",
+            text=f"{evaluation.unstated_patients} of {total} images state no patient. The same person may stand on "
+            "both sides of the test: figures may be too good, and intervals count each of these images as a person.",
+        )
     if evaluation.unit == "images":
         yield Caution(
             code="clusters",

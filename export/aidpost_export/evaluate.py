@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from aidpost_device.durable import write_durably
 from aidpost_export.calibrate import fit_temperature, probabilities
-from aidpost_export.cases import GROUP_COLUMNS, Cases
+from aidpost_export.cases import GROUP_COLUMNS, Cases, unstated_patients
 from aidpost_export.cautions import cautions
 from aidpost_export.device_figures import device_figures
 from aidpost_export.errors import RunError
@@ -123,6 +123,7 @@ def _assemble(run: RunFolder, measured: Measured, findings: tuple[FindingFigures
         prevalence=recipe.prevalence,
         counts=role_counts(measured.cases),
         skipped=_skipped(run),
+        unstated_patients=unstated_patients(measured.cases),
         unknown=tuple(name for name, column in values.items() if not any(column)),
         uniform={name: column[0] for name, column in values.items() if len({*column}) == 1 and column[0]},
         findings=findings,
@@ -135,11 +136,13 @@ def _assemble(run: RunFolder, measured: Measured, findings: tuple[FindingFigures
 
 
 def _skipped(run: RunFolder) -> tuple[Skipped, ...]:
-    """Count the rows that the dataset checks left out, by kind."""
+    """Count the rows that the dataset checks left out, each by the first fault that was found in it."""
     path = run.path / "issues.json"
     issues = msgspec.json.decode(path.read_bytes(), type=list[Issue]) if path.is_file() else []
     kinds: dict[str, list[Issue]] = {}
+    seen: set[int] = set()
     for issue in issues:
-        if issue.row is not None:
+        if issue.row is not None and issue.row not in seen:
+            seen.add(issue.row)
             kinds.setdefault(issue.kind.value.replace("-", " "), []).append(issue)
     return tuple(Skipped(kind=kind, rows=len(found), example=found[0].line) for kind, found in kinds.items())

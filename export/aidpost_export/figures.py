@@ -37,7 +37,7 @@ class RoleCounts(Section, frozen=True, kw_only=True):
 
 
 class Skipped(Section, frozen=True, kw_only=True):
-    """Rows of one kind that the dataset checks found."""
+    """Rows that the dataset checks left out for one kind of fault; a row counts once, by its first."""
 
     kind: str
     rows: int
@@ -203,6 +203,8 @@ class Evaluation(Section, frozen=True, kw_only=True):
     prevalence: float
     counts: tuple[RoleCounts, ...]
     skipped: tuple[Skipped, ...]
+    unstated_patients: int = 0
+    """Cases of all roles whose person nobody stated; each is counted as a person of its own."""
     unknown: tuple[str, ...]
     """Columns to report by that the dataset does not have or leaves empty."""
     uniform: dict[str, str]

@@ -548,12 +548,28 @@ def test_texts_of_the_dataset_cannot_change_the_page(tmp_path: Path) -> None:
     assert "B &amp; C" in page
 
 
+def test_the_report_does_not_promise_what_unknown_patients_do_not_allow(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", Plan(patients=150))
+    promises = ("that it had never seen", "No patient stands in two rows")
+    assert "patients-unknown" not in codes(evaluate(run, SILENT))
+    assert all(words in text_of((run.path / "report.html").read_text()) for words in promises)
+    cases = run.cases()
+    names = (*cases.files[:40], *cases.patients[40:])
+    replace(cases, patients=names).write(run.path / "cases.csv")
+    evaluation = evaluate(run, SILENT)
+    assert "patients-unknown" in codes(evaluation)
+    page = text_of((run.path / "report.html").read_text())
+    assert "40 of 150 images state no patient" in page
+    assert not any(words in page for words in promises)
+
+
 def test_what_the_checks_left_out_is_listed(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", Plan(patients=150))
     issues = [
         Issue(Kind.UNREADABLE, 7, "images/7.png", "the file is cut short", "Copy it again"),
         Issue(Kind.UNREADABLE, 9, "images/9.png", "the file is empty", "Copy it again"),
         Issue(Kind.LABEL_MISSING, 11, "images/11.png", "there is no label", "Write one"),
+        Issue(Kind.AGE, 11, "images/11.png", "the age 'forty' is no number", "Write a number"),
     ]
     run.write_json("issues.json", issues)
     evaluation = evaluate(run, SILENT)
