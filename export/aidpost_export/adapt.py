@@ -12,8 +12,8 @@ import msgspec
 import torch
 
 from aidpost_export.cases import Cases
+from aidpost_export.compute import Compute, settle_compute
 from aidpost_export.dataset import build_cases, is_synthetic, prepare_cases, read_dataset
-from aidpost_export.errors import RunError
 from aidpost_export.index import read_index
 from aidpost_export.learnt import read_learnt
 from aidpost_export.network import NetworkRecord, load_base, named_record, random_network
@@ -21,8 +21,7 @@ from aidpost_export.progress import Reporter
 from aidpost_export.provenance import claim, describe, in_first_order, random_base
 from aidpost_export.recipe import RecipeSource
 from aidpost_export.run import RunFolder
-from aidpost_export.threads import choose_threads
-from aidpost_export.training import Compute, train
+from aidpost_export.training import train
 
 
 def adapt(
@@ -45,11 +44,15 @@ def adapt(
     With `control` the same is trained from random weights as well, into `run/control`.
     Raises `DatasetError`, `BaseError`, or `RunError` when the folder holds another run.
     """
-    folder = RunFolder(run)
-    learnt = read_learnt(base)
+    folder, findings = RunFolder(run), len(recipe.recipe.labels)
+    # All that can be refused without reading a scan comes before the folder is begun.
+    compute = settle_compute(folder, device, threads)
+    torch.set_num_threads(compute.threads)
+    torch.backends.cudnn.allow_tf32 = False  # ten bits of a product are too few for what the boxes must reproduce
+    torch.manual_seed(seed)
+    network = load_base(base, findings) if base else random_network(named_record(architecture, findings), findings)
+    learnt, index = read_learnt(base), read_index(data, recipe.recipe)
     run.mkdir(parents=True, exist_ok=True)
-    fresh = not (run / "run.json").is_file()
-    index = read_index(data, recipe.recipe)
     scans = read_dataset(data, recipe.recipe, reporter, scratch=run, index=index)
     cases, _ = build_cases(
         data,
@@ -58,35 +61,22 @@ def adapt(
         limit=limit,
         skip_bad=skip_bad,
         scans=scans,
-        issues_file=run / "issues.json" if fresh else None,
+        issues_file=None if (run / "run.json").is_file() else run / "issues.json",
         index=index,
         learnt=learnt,
     )
-    record = describe(recipe, data, cases, base or architecture, limit=limit, seed=seed, synthetic=is_synthetic(index))
+    record = describe(
+        recipe, data, cases, base or architecture, compute, limit=limit, seed=seed, synthetic=is_synthetic(index)
+    )
     claim(folder, record, recipe)
     cases = in_first_order(folder, cases)
     cases.write(run / "cases.csv")
     if not (run / "pixels.npy").is_file():
         prepare_cases(cases, data, recipe.recipe.input, run / "pixels.npy", reporter, scans)
-    torch.backends.cudnn.allow_tf32 = False  # ten bits of a product are too few for what the boxes must reproduce
-    compute = Compute(choose_device(device), threads or choose_threads())
-    torch.set_num_threads(compute.threads)
-    torch.manual_seed(seed)
-    findings = len(cases.labels)
-    network = load_base(base, findings) if base else random_network(named_record(architecture, findings), findings)
     train(folder, recipe.recipe, cases, network, compute, reporter, seed=seed, from_scratch=base is None)
     if control and base is not None:
         _train_control(folder, recipe, cases, network.record, compute, reporter, seed=seed)
     return folder
-
-
-def choose_device(wish: str) -> str:
-    """Resolve `auto` to `cuda` where there is one, else `cpu`. Raises `RunError` for a GPU that is not there."""
-    if wish == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if wish == "cuda" and not torch.cuda.is_available():
-        raise RunError("This machine has no CUDA device that torch can use.", "Leave --device at auto, or say cpu.")
-    return wish
 
 
 def _train_control(

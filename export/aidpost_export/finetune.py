@@ -244,7 +244,7 @@ class FineTuning:
         """Go on from the last whole epoch, when there is one."""
         if not self._checkpoint.is_file():
             return False
-        kept = torch.load(self._checkpoint, weights_only=True)
+        kept = torch.load(self._checkpoint, map_location=self._device, weights_only=True)
         self._tail.load_state_dict(kept["tail"])
         self._average.load_state_dict(kept["average"])
         self._optimizer.load_state_dict(kept["optimizer"])

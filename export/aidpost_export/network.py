@@ -136,9 +136,16 @@ def load_base(folder: Path, findings: int) -> ScreeningNetwork:
         return network.eval()
     config = _read_config(folder)
     mean, std = _read_normalisation(folder)
+    if not (folder / "model.safetensors").is_file():  # the record of a run has the digest of this file and of no other
+        raise BaseError(
+            f"The base {folder} has no model.safetensors.",
+            "Copy that file too; weights in another form or in several files have to be saved as this one first.",
+        )
     network = ScreeningNetwork(NetworkRecord(architecture=_architecture(config), mean=mean, std=std, findings=findings))
     try:
-        pretrained = AutoModelForImageClassification.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
+        pretrained = AutoModelForImageClassification.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
+        )
     except (OSError, ValueError, RuntimeError) as error:
         raise BaseError(f"The base {folder} cannot be loaded: {error}.", "Copy the whole folder again.") from error
     network.stages.load_state_dict(_stages(pretrained).state_dict())

@@ -11,6 +11,7 @@ from pathlib import Path
 from aidpost_device import __version__
 from aidpost_device.durable import write_durably
 from aidpost_export.cases import Cases
+from aidpost_export.compute import Compute
 from aidpost_export.dataset import dataset_digest
 from aidpost_export.errors import RunError
 from aidpost_export.recipe import RecipeSource
@@ -25,6 +26,7 @@ def describe(
     data: Path,
     cases: Cases,
     base: Path | str,
+    compute: Compute,
     *,
     limit: int | None,
     seed: int,
@@ -52,6 +54,8 @@ def describe(
             "python": platform.python_version(),
             **{name: version(name) for name in packages},
         },
+        device=compute.device,
+        threads=compute.threads,
     )
 
 

@@ -1,6 +1,6 @@
 """The run folder: what each step of the workstation leaves for the next. Every figure can be traced to a file here.
 
-run.json              how the run was made (inputs' digests, seed, limit, versions)
+run.json              how the run was made (inputs' digests, seed, limit, versions, device, threads)
 recipe.toml CARD.md   the recipe as it was
 issues.json           what the dataset checks found and what was skipped
 cases.csv             the cases with targets and roles
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -51,6 +51,10 @@ class RunRecord(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     created: str
     """Date, ISO 8601."""
     versions: dict[str, str]
+    device: str | None = None
+    """`cpu` or `cuda`, what trained it; None in the records of earlier versions."""
+    threads: int | None = None
+    """Threads that trained it: another number gives other last bits. None in the records of earlier versions."""
 
 
 @dataclass(frozen=True)
@@ -68,25 +72,50 @@ class RunFolder:
 
     def record(self) -> RunRecord:
         """How this run was made."""
-        return msgspec.json.decode(self.file("run.json", "adapt").read_bytes(), type=RunRecord)
+        path = self.file("run.json", "adapt")
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=RunRecord)
+        except msgspec.DecodeError as error:
+            raise RunError(
+                f"{path} cannot be read: {error}.", "Bring the file back as it was, or adapt again with a new --run."
+            ) from error
 
     def recipe(self) -> RecipeSource:
-        """The recipe as it was when the run began."""
-        self.file("recipe.toml", "adapt")
-        return load_recipe(str(self.path))
+        """The recipe as it was when the run began, and only so: figures and thresholds belong to its findings."""
+        path = self.file("recipe.toml", "adapt")
+        source = load_recipe(str(self.path))
+        if source.sha256 != self.record().recipe_sha256:
+            raise RunError(
+                f"{path} was changed after the run began.",
+                "Bring it back as it was. To use another recipe, adapt with it and a new --run.",
+            )
+        return source
 
     def cases(self) -> Cases:
-        """The cases with targets and roles."""
-        return Cases.read(self.file("cases.csv", "adapt"))
+        """The cases with targets and roles. Their findings are the recipe's, in its order."""
+        path = self.file("cases.csv", "adapt")
+        cases = Cases.read(path)
+        if (self.path / "recipe.toml").is_file() and cases.labels != (labels := self.recipe().recipe.labels):
+            raise RunError(
+                f"{path} has the findings {', '.join(cases.labels)}; the recipe has {', '.join(labels)}.",
+                "Bring the file back as it was, or adapt again with a new --run.",
+            )
+        return cases
 
     def pixels(self) -> NDArray[np.uint8]:
         """Prepared pixels of all cases, mapped from disk.  # (N, H, W, C) uint8"""
-        array: NDArray[np.uint8] = np.load(self.file("pixels.npy", "adapt"), mmap_mode="r", allow_pickle=False)
-        return array
+        return self._array("pixels.npy", mmap_mode="r")
 
     def logits(self) -> NDArray[np.float32]:
         """Logits of the adapted float network on all cases.  # (N, K) float32"""
-        array: NDArray[np.float32] = np.load(self.file("logits.npy", "adapt"), allow_pickle=False)
+        return self._array("logits.npy")
+
+    def _array(self, name: str, mmap_mode: Literal["r"] | None = None) -> NDArray[Any]:
+        path = self.file(name, "adapt")
+        try:
+            array: NDArray[Any] = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise RunError(f"{path} is damaged: {error}.", "Remove it and give the command of adapt again.") from error
         return array
 
     def write_json(self, name: str, value: Any) -> None:

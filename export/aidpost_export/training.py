@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from aidpost_device.durable import write_durably
 from aidpost_export.cases import Cases
+from aidpost_export.compute import Compute
 from aidpost_export.finetune import FineTuning, Material, Stages, set_batch_norm_momentum
 from aidpost_export.frozen import EagerStages, FrozenStages
 from aidpost_export.head import Head, choose_strength, fit_head
@@ -20,16 +20,6 @@ from aidpost_export.network import ScreeningNetwork
 from aidpost_export.progress import Reporter
 from aidpost_export.recipe import Activation, Recipe
 from aidpost_export.run import RunFolder
-
-
-@dataclass(frozen=True)
-class Compute:
-    """What the training runs on."""
-
-    device: str
-    """`cpu` or `cuda`."""
-    threads: int
-    """Threads of torch and ONNX Runtime; part of what makes a run repeat exactly."""
 
 
 def train(

@@ -70,7 +70,7 @@ def make_run(folder: Path, plan: Plan = Plan()) -> RunFolder:
     network = _train(plan, cases, pixels)
     network.save(folder)
     np.save(folder / "logits.npy", _logits(network, pixels))
-    run.write_json("run.json", _record(plan))
+    run.write_json("run.json", _record(plan, hashlib.sha256((folder / "recipe.toml").read_bytes()).hexdigest()))
     return run
 
 
@@ -172,10 +172,10 @@ def _recipe(plan: Plan, labels: tuple[str, ...]) -> str:
     )
 
 
-def _record(plan: Plan) -> RunRecord:
+def _record(plan: Plan, recipe_sha256: str) -> RunRecord:
     return RunRecord(
         recipe="marks",
-        recipe_sha256="a" * 64,
+        recipe_sha256=recipe_sha256,
         dataset="drawn",
         dataset_sha256="b" * 64,
         base="random",

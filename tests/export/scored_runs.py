@@ -6,6 +6,7 @@ brighter and older, so that the shortcut probes have something to find.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def write_run(folder: Path, plan: Plan) -> RunFolder:
     lines = ["epoch,train_loss,tuning_loss,tuning_auroc", *(",".join(map(str, row)) for row in rows)]
     (folder / "history.csv").write_text("\n".join(lines) + "\n")
     run = RunFolder(folder)
-    run.write_json("run.json", _record(plan))
+    run.write_json("run.json", _record(plan, hashlib.sha256((folder / "recipe.toml").read_bytes()).hexdigest()))
     if plan.control_skill is not None:
         (folder / "control").mkdir()
         np.save(folder / "control" / "logits.npy", _logits(cases, plan, plan.control_skill, generator))
@@ -99,10 +100,10 @@ def _recipe(plan: Plan) -> str:
     )
 
 
-def _record(plan: Plan) -> RunRecord:
+def _record(plan: Plan, recipe_sha256: str) -> RunRecord:
     return RunRecord(
         recipe="trial",
-        recipe_sha256="a" * 64,
+        recipe_sha256=recipe_sha256,
         dataset="drawn",
         dataset_sha256="b" * 64,
         base="base",

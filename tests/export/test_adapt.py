@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file
 
 from aidpost_export.adapt import adapt
+from aidpost_export.compute import Compute, settle_compute
 from aidpost_export.errors import BaseError, RunError
 from aidpost_export.finetune import FineTuning
+from aidpost_export.network import load_base
 from aidpost_export.progress import SilentReporter
 from aidpost_export.recipe import load_recipe
-from aidpost_export.run import RunFolder
+from aidpost_export.run import RunFolder, RunRecord
 from aidpost_export.statistics import auroc
 
 from . import blobs
@@ -38,6 +43,24 @@ def run(folder: Path, name: str, *, data: str = "clinic", base: str | None = "ba
     where = folder / base if base else None
     settings = {"device": "cpu", "threads": 1, "seed": 3, **options}
     return adapt(source, folder / data, where, folder / name, reporter=SilentReporter(), **settings)  # type: ignore[arg-type]
+
+
+def a_record() -> RunRecord:
+    digest = "a" * 64
+    return RunRecord(
+        recipe="blobs",
+        recipe_sha256=digest,
+        dataset="drawn",
+        dataset_sha256=digest,
+        base="random resnet-18",
+        base_sha256=None,
+        base_licence="",
+        seed=0,
+        limit=None,
+        synthetic=True,
+        created="2026-01-02",
+        versions={},
+    )
 
 
 def weights(run: RunFolder) -> dict[str, np.ndarray]:
@@ -103,6 +126,24 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_weights(
     finished = run(workshop, "interrupted")
     assert all(np.array_equal(value, weights(finished)[name]) for name, value in weights(adapted).items())
     assert (finished.path / "history.csv").read_text() == (adapted.path / "history.csv").read_text()
+
+
+def test_a_run_keeps_the_threads_and_the_device_that_it_was_begun_with(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    record = a_record()
+    folder.write_json("run.json", msgspec.structs.replace(record, device="cpu", threads=3))
+    assert settle_compute(folder, "auto", None) == Compute("cpu", 3)
+    assert settle_compute(folder, "cpu", 3) == Compute("cpu", 3)
+    with pytest.raises(RunError, match="begun with --threads 3, and --threads 1 gives another network"):
+        settle_compute(folder, "auto", 1)
+    with pytest.raises(RunError, match="begun with --device cpu, and --device cuda gives"):
+        settle_compute(folder, "cuda", None)
+    folder.write_json("run.json", record)  # of an earlier version, which says neither
+    assert settle_compute(folder, "cpu", 1) == Compute("cpu", 1)
+
+
+def test_the_record_says_what_the_run_was_trained_on(adapted: RunFolder) -> None:
+    assert (adapted.record().device, adapted.record().threads) == ("cpu", 1)
 
 
 def test_validation_labels_have_no_part_in_training(workshop: Path, adapted: RunFolder) -> None:
@@ -205,3 +246,43 @@ def test_an_incomplete_base_is_refused_by_name(workshop: Path, tmp_path: Path, m
             device="cpu",
         )
     assert refused.value.hint
+    assert not (tmp_path / "run").exists()  # a base mistyped once is no reason to name another folder
+
+
+def test_weights_that_the_record_would_not_cover_are_refused(workshop: Path, tmp_path: Path, data_folder: Path) -> None:
+    for name in ("config.json", "preprocessor_config.json"):
+        (tmp_path / name).symlink_to(data_folder / "base" / "mobilenet_v2_1.0_224" / name)
+    torch.save({}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(BaseError, match=r"has no model\.safetensors"):
+        load_base(tmp_path, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("pixels.npy", r"pixels\.npy is damaged"), ("logits.npy", r"logits\.npy is damaged")],
+)
+def test_a_damaged_array_is_named_with_what_to_do(adapted: RunFolder, tmp_path: Path, name: str, words: str) -> None:
+    (tmp_path / name).write_bytes((adapted.path / name).read_bytes()[:130])
+    with pytest.raises(RunError, match=words) as refused:
+        getattr(RunFolder(tmp_path), name.removesuffix(".npy"))()
+    assert "Remove it" in refused.value.hint
+
+
+def test_a_record_or_a_recipe_that_was_edited_is_refused(adapted: RunFolder, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(adapted.path, run.path)
+    (run.path / "recipe.toml").write_text((run.path / "recipe.toml").read_text() + "\n")
+    with pytest.raises(RunError, match="was changed after the run began"):
+        run.recipe()
+    run.write_json("run.json", {})
+    with pytest.raises(RunError, match=r"run\.json cannot be read"):
+        run.record()
+
+
+def test_cases_of_other_findings_than_the_recipes_are_refused(adapted: RunFolder, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(adapted.path, run.path)
+    path = run.path / "cases.csv"
+    path.write_text(path.read_text().replace("target:blob", "target:other", 1))
+    with pytest.raises(RunError, match="has the findings other; the recipe has blob"):
+        run.cases()
