@@ -54,6 +54,23 @@ def test_dealing_keeps_patients_whole_and_shares_near(count: int, seed: int) -> 
         assert abs(classes[rows].mean(0) - classes.mean(0)).max() < 0.12
 
 
+def test_rows_that_a_part_has_already_count_for_its_share() -> None:
+    classes = np.tile(np.eye(2, dtype=np.float32), (50, 1))
+    shares = [Share(0.68), Share(0.12, 2), Share(0.2, 2)]
+    new = [np.array([row]) for row in range(70, 100)]
+    parts = deal(new, classes, shares, seed=0, settled=[range(60), range(60, 70), []])
+    assert [parts.count(part) for part in range(3)] == [8, 2, 20]
+
+
+def test_what_the_base_learnt_from_is_fit_on_whatever_the_limit(recipe: Recipe) -> None:
+    targets, keys = patients(200, seed=6)
+    learnt = [key < 100 for key in keys]
+    for limit in (150, None):
+        roles = assign_roles(targets, keys, [None] * len(keys), recipe, seed=0, limit=limit, learnt=learnt)
+        assert {role for role, known in zip(roles, learnt, strict=True) if known} <= {"fit", None}
+        assert {role for role, known in zip(roles, learnt, strict=True) if not known} >= {*PARTS, "validation"}
+
+
 def test_any_first_part_of_the_order_holds_the_classes_in_proportion() -> None:
     targets, keys = patients(200, seed=5)
     classes = np.concatenate([targets, 1 - targets], axis=1)
