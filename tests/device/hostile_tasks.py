@@ -16,7 +16,7 @@ import numpy as np
 from aidpost_device.bundle.manifest import ImageInput
 from aidpost_device.decode.image import Header
 from aidpost_device.decode.limits import Limits
-from aidpost_device.decode.protocol import Facts, Refused, send
+from aidpost_device.decode.protocol import Facts, Refused, Same, send
 from aidpost_device.errors import ScanError
 from aidpost_device.prepare import Prepared
 
@@ -82,6 +82,12 @@ def _forge() -> None:
     facts = Facts(sha256="x" * 64, size_bytes=2**63)
     for handle in _pipes():
         send(handle, Refused(facts, "undecodable", "is refused.", "hint", None, float("nan")))
+    time.sleep(3600)
+
+
+def _same() -> None:
+    for handle in _pipes():
+        send(handle, Same(Facts(), 1.0))
     time.sleep(3600)
 
 
@@ -153,6 +159,7 @@ _DEEDS: dict[str, Callable[[], object]] = {
     "lie": _lie,
     "forge": _forge,
     "real-time": lambda: os.kill(os.getpid(), signal.SIGRTMIN + 5),
+    "same": _same,
     "segfault": lambda: os.kill(os.getpid(), signal.SIGSEGV),
     "abort": os.abort,
     "exit": lambda: os._exit(3),

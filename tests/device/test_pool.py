@@ -21,7 +21,7 @@ from aidpost_device.bundle.manifest import ImageInput
 from aidpost_device.decode.decode import decode
 from aidpost_device.decode.fork_server import ForkServer
 from aidpost_device.decode.limits import DEFAULT_LIMITS, Limits
-from aidpost_device.decode.pool import DecodePool, PreparedScan, RejectedScan
+from aidpost_device.decode.pool import DecodePool, KnownScan, PreparedScan, RejectedScan
 from aidpost_device.decode.reason import Reason
 from aidpost_device.decode.scan_file import Reader
 from aidpost_device.errors import DecodeServiceError, ScanError
@@ -37,7 +37,7 @@ Pool = Callable[..., DecodePool]
 @pytest.fixture
 def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pool]:
     """Make a pool whose workers do what files tell them (`hostile_tasks`)."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
     pools = []
 
     def make(workers: int = 2, seconds: float = 20, task: str = "hostile_tasks:work") -> DecodePool:
@@ -85,6 +85,25 @@ def test_a_file_comes_back_prepared_as_in_this_process(tmp_path: Path) -> None:
     assert result.header.patient_id == "A-1"
     assert result.decoder.startswith("pydicom-native ")
     assert 0 < result.milliseconds < 20_000
+
+
+def test_a_known_content_is_hashed_and_not_decoded(pool: Pool, write: Write) -> None:
+    """The content decides: what breaks a decoder is left alone where it is known, another content is decoded."""
+    path, other = write("refuse"), write("plain")
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    known = dict.fromkeys(map(os.fsencode, (path, other)), sha256)
+    results = {result.path: result for result in pool().results([path, other], known)}
+    same = results[str(path)]
+    assert isinstance(same, KnownScan)
+    status = path.stat()
+    assert (same.sha256, same.size_bytes, same.mtime_ns) == (sha256, status.st_size, status.st_mtime_ns)
+    assert isinstance(results[str(other)], PreparedScan)
+
+
+def test_a_worker_that_calls_a_file_known_without_being_told_of_it_is_dismissed(pool: Pool, write: Write) -> None:
+    (result,) = pool().results([write("same")])
+    assert isinstance(result, RejectedScan)
+    assert result.reason == Reason.DECODER_CRASHED
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
@@ -431,7 +450,8 @@ def test_a_killed_parent_leaves_no_process_behind(write: Write, tmp_path: Path) 
             next(results)
         """)
     )
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    places = (str(Path(__file__).parent), os.environ.get("PYTHONPATH", ""))
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, places))}
     with subprocess.Popen(
         [sys.executable, "-P", str(script)], env=environment, stdout=subprocess.PIPE, text=True
     ) as parent:

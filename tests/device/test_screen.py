@@ -326,6 +326,26 @@ def test_changed_and_new_files_are_read(run: Screen, folder: Path, out: Path) ->
     assert second["1.png"]["sha256"] != first["1.png"]["sha256"]
 
 
+def test_an_exchanged_file_is_read_though_its_size_and_time_are_the_same(
+    run: Screen, folder: Path, out: Path, ready: Home
+) -> None:
+    """Films of one machine have one size, machines without a clock one time, and sticks mount at one path."""
+    for name, seed in (("film.dcm", 1), ("other.dcm", 2)):
+        os.utime(scans.dicom(folder / name, seed), ns=(0, 0))
+    run()
+    before = by_name(out)
+    size = (folder / "film.dcm").stat().st_size
+    os.utime(scans.dicom(folder / "film.dcm", 3), ns=(0, 0))
+    assert (folder / "film.dcm").stat().st_size == size
+    outcome = run()
+    assert (outcome.read, outcome.before) == (1, 1)
+    after = by_name(out)
+    assert after["film.dcm"]["sha256"] == hashlib.sha256((folder / "film.dcm").read_bytes()).hexdigest()
+    assert after["film.dcm"]["study"] != before["film.dcm"]["study"]
+    assert after["other.dcm"] == before["other.dcm"]
+    assert readings_in(ready) == 3
+
+
 def test_a_content_that_moved_keeps_its_reading(run: Screen, folder: Path, out: Path, ready: Home) -> None:
     scans.png(folder / "a.png", 1)
     run()

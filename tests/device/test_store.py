@@ -212,23 +212,33 @@ def test_another_version_of_the_program_tries_rejected_files_again(
 ) -> None:
     store.record(screening, [Item(stamp("a"), reading("a")), Item(stamp("b"), rejection())])
     monkeypatch.setattr("aidpost_device.store.store.__version__", "99.0")
-    assert store.carry_over(store.begin(b"/out", "0" * 64, KEY), [stamp("a"), stamp("b")]) == [stamp("b")]
+    again = store.begin(b"/out", "0" * 64, KEY)
+    assert store.remaining(again, [stamp("b")]) == [stamp("b")]
 
 
 def test_what_is_recorded_is_not_done_again(store: Store, screening: Screening) -> None:
     store.record(screening, [Item(stamp("a"), reading("a")), Item(stamp("b"), rejection())])
     changed = replace(stamp("a"), mtime_ns=5)
-    assert store.carry_over(screening, [stamp("a"), stamp("b"), stamp("c"), changed]) == [stamp("c"), changed]
+    assert store.remaining(screening, [stamp("a"), stamp("b"), stamp("c"), changed]) == [stamp("c"), changed]
 
 
-def test_a_new_screening_keeps_readings_and_tries_rejected_files_again(store: Store, screening: Screening) -> None:
+def test_a_new_screening_trusts_no_stamp_and_knows_what_to_expect(store: Store, screening: Screening) -> None:
     store.record(screening, [Item(stamp("a"), reading("a")), Item(stamp("b"), rejection())])
     store.finish(screening)
     again = store.begin(b"/out", "0" * 64, KEY)
-    assert store.carry_over(again, [stamp("a"), stamp("b")]) == [stamp("b")]
-    assert [row.path for row in store.rows(again)] == [b"/scans/a"]
-    other = store.begin(b"/out", "0" * 64, replace(KEY, bundle_sha256="c" * 64))
-    assert store.carry_over(other, [stamp("a")]) == [stamp("a")]
+    stamps = [stamp("a"), stamp("b")]
+    assert store.remaining(again, stamps) == stamps
+    assert list(store.rows(again)) == []
+    assert store.expected(KEY, stamps) == {b"/scans/a": "a" * 64}
+    assert store.expected(KEY, [replace(stamp("a"), mtime_ns=5)]) == {}
+    assert store.expected(replace(KEY, bundle_sha256="c" * 64), stamps) == {}
+
+
+def test_what_was_read_last_at_a_stamp_is_expected(store: Store) -> None:
+    for content in "ab":
+        screening = store.begin(b"/out", content * 64, KEY)
+        store.record(screening, [Item(stamp("a"), reading(content))])
+    assert store.expected(KEY, [stamp("a")]) == {b"/scans/a": "b" * 64}
 
 
 def test_a_file_that_changed_in_between_has_its_new_row_only(store: Store, screening: Screening) -> None:

@@ -12,10 +12,11 @@ import select
 import signal
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
+from typing import overload
 
 import msgspec
 import numpy as np
@@ -24,8 +25,9 @@ from numpy.typing import NDArray
 from aidpost_device.bundle.manifest import ImageInput
 from aidpost_device.decode.fork_server import ForkServer
 from aidpost_device.decode.limits import DEFAULT_LIMITS, Limits
-from aidpost_device.decode.protocol import Done, Job, Refused, Settings
+from aidpost_device.decode.protocol import Done, Job, Refused, Same, Settings
 from aidpost_device.decode.reason import Reason
+from aidpost_device.decode.result import KnownScan as KnownScan
 from aidpost_device.decode.result import PreparedScan as PreparedScan
 from aidpost_device.decode.result import RejectedScan as RejectedScan
 from aidpost_device.decode.result import Result
@@ -35,6 +37,7 @@ from aidpost_device.errors import DecodeServiceError, ScanError
 TASK = "aidpost_device.prepare:prepare_bytes"
 """What a worker does with a file: `module:function`."""
 
+_NOTHING_KNOWN: Mapping[bytes, str] = MappingProxyType({})
 _TASKS_PER_WORKER = 2
 _HARDLY_RAN = 0.5
 """Processor seconds per second of the deadline below which a worker was kept from working, or hangs."""
@@ -71,18 +74,27 @@ class DecodePool:
         self._in_use = False
         self._closed = False
 
-    def results(self, paths: Iterable[Path]) -> Iterator[Result]:
+    @overload
+    def results(self, paths: Iterable[Path]) -> Iterator[PreparedScan | RejectedScan]: ...
+
+    @overload
+    def results(self, paths: Iterable[Path], known: Mapping[bytes, str]) -> Iterator[Result]: ...
+
+    def results(self, paths: Iterable[Path], known: Mapping[bytes, str] = _NOTHING_KNOWN) -> Iterator[Result]:
         """Yield one result per path, in the order in which they are ready. Paths are drawn only as they are needed.
 
+        `known`: by absolute path, the digest of a content that need not be decoded again if the file still holds it.
         No file raises. `DecodeServiceError` says that the service itself has failed.
         """
-        return self._run(_file_task(path) for path in paths)
+        return self._run(_file_task(path, known) for path in paths)
 
     def prepare(self, name: str, data: bytes) -> NDArray[np.uint8]:  # (S, S, C)
         """Prepare one encoded file that is already in memory. Raises `ScanError`."""
         (result,) = self._run(iter([Task(name, Job(name, None, data))]))
         if isinstance(result, PreparedScan):
             return result.pixels
+        if isinstance(result, KnownScan):
+            raise RuntimeError("a content in memory is never known before")
         error = ScanError(result.reason, result.message, result.hint)
         error.header = result.header
         raise error
@@ -235,8 +247,10 @@ class DecodePool:
         if verdict is not None:
             yield verdict
 
-    def _result(self, task: Task, reply: Done | Refused) -> Result:
+    def _result(self, task: Task, reply: Done | Refused | Same) -> Result:
         facts = reply.facts
+        if isinstance(reply, Same):
+            return KnownScan(task.path, facts.sha256 or "", facts.size_bytes, facts.mtime_ns, reply.milliseconds)
         if task.verdict is not None:
             return replace(task.verdict, sha256=facts.sha256, size_bytes=facts.size_bytes, mtime_ns=facts.mtime_ns)
         if isinstance(reply, Done):
@@ -264,10 +278,11 @@ class DecodePool:
         )
 
 
-def _file_task(path: Path) -> Task:
+def _file_task(path: Path, known: Mapping[bytes, str]) -> Task:
     """Make a task of a path. Workers do not share this process's folder, and messages hold no odd characters."""
     name = "".join(letter if letter.isprintable() else "?" for letter in path.name) or str(path)
-    return Task(str(path), Job(name, os.fsencode(path.absolute())))
+    place = os.fsencode(path.absolute())
+    return Task(str(path), Job(name, place, known=known.get(place)))
 
 
 def _is_alarm(status: int | None) -> bool:

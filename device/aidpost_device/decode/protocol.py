@@ -44,6 +44,8 @@ class Job(msgspec.Struct, frozen=True, array_like=True):
     content: bytes = b""
     hash_only: bool = False
     """Only read and hash it: it has broken a worker before."""
+    known: str | None = None
+    """Digest of a content that need not be decoded again, where the file is expected to hold it."""
 
 
 class Facts(msgspec.Struct, frozen=True, array_like=True):
@@ -82,7 +84,14 @@ class Refused(msgspec.Struct, frozen=True, tag="refused"):
     milliseconds: Milliseconds
 
 
-Reply = Ready | Done | Refused
+class Same(msgspec.Struct, frozen=True, tag="same"):
+    """A file holds the content that its job names as known; it was not decoded."""
+
+    facts: Facts
+    milliseconds: float
+
+
+Reply = Ready | Done | Refused | Same
 _reply = msgspec.msgpack.Decoder(Reply)
 _job = msgspec.msgpack.Decoder(Job)
 

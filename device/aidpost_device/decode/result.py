@@ -46,4 +46,17 @@ class RejectedScan:
     """What the file says of itself, as far as it could be read."""
 
 
-Result = PreparedScan | RejectedScan
+@dataclass(frozen=True, eq=False)
+class KnownScan:
+    """A file that holds the content it was expected to hold; it was read and hashed, not decoded."""
+
+    path: str
+    sha256: str
+    size_bytes: int
+    mtime_ns: int
+    """Modification time, nanoseconds since the epoch."""
+    milliseconds: float
+    """Wall time in the worker: reading and hashing."""
+
+
+Result = PreparedScan | RejectedScan | KnownScan

@@ -23,6 +23,7 @@ from aidpost_device.decode.protocol import (
     Job,
     Ready,
     Refused,
+    Same,
     Settings,
     parse_job,
     send,
@@ -81,7 +82,7 @@ def confine(limits: Limits) -> int:
     return give_up_rights()
 
 
-def _answer(job: Job, reader: Reader, task: Task, told: Settings) -> Done | Refused:
+def _answer(job: Job, reader: Reader, task: Task, told: Settings) -> Done | Refused | Same:
     start = time.perf_counter()
     facts = Facts()
     _allow(told.limits.seconds)
@@ -90,6 +91,8 @@ def _answer(job: Job, reader: Reader, task: Task, told: Settings) -> Done | Refu
         facts = file.facts
         if job.hash_only:
             return Refused(facts, "", "", "", None, _since(start))
+        if job.known is not None and job.known == facts.sha256:
+            return Same(facts, _since(start))
         with guarded("the preparation"):
             prepared = task(job.name, file.content, told.spec, told.limits)
             pixels = prepared.pixels.tobytes()

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from aidpost_device.decode.fork_server import ForkServer
-from aidpost_device.decode.protocol import Done, Inbox, Job, Ready, Refused, parse_reply, send
+from aidpost_device.decode.protocol import Done, Inbox, Job, Ready, Refused, Same, parse_reply, send
 from aidpost_device.decode.result import RejectedScan
 
 
@@ -32,7 +32,7 @@ class Task:
 _START_SECONDS = 30.0
 """Time a worker may take until it is ready, on a machine that is busy with other things."""
 
-Answer = tuple[Task, Done | Refused]
+Answer = tuple[Task, Done | Refused | Same]
 
 
 class WorkerLostError(Exception):
@@ -111,7 +111,7 @@ class WorkerHandle:
                     self.landlock = reply.landlock
                     self._begin()
                     continue
-                if not self.tasks or (isinstance(reply, Done) and len(reply.pixels) != self._pixel_bytes):
+                if not self.tasks or not self._fits(self.tasks[0].job, reply):
                     raise WorkerLostError(answered)
                 answered.append((self.tasks.popleft(), reply))
                 self._begin()
@@ -133,6 +133,12 @@ class WorkerHandle:
         except OSError:  # somebody else has buried it
             return 0.0
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def _fits(self, job: Job, reply: Done | Refused | Same) -> bool:
+        """Whether a sound worker could answer the job so."""
+        if isinstance(reply, Same):
+            return job.known is not None and job.known == reply.facts.sha256
+        return isinstance(reply, Refused) or len(reply.pixels) == self._pixel_bytes
 
     def close(self) -> None:
         """Close the pipes, at which an idle worker ends."""

@@ -7,20 +7,20 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from aidpost_device.decode.pool import PreparedScan, RejectedScan
+from aidpost_device.decode.result import PreparedScan, Result
 
 if TYPE_CHECKING:
     from aidpost_device.screening.reader import Read, Reader
 
 
 def read_scans(
-    scans: Iterable[PreparedScan | RejectedScan], reader: Reader, is_known: Callable[[str], bool], threads: int
-) -> Iterator[tuple[PreparedScan | RejectedScan, Read | None]]:
+    scans: Iterable[Result], reader: Reader, is_known: Callable[[str], bool], threads: int
+) -> Iterator[tuple[Result, Read | None]]:
     """Yield each scan with what was read of it, in the order of `scans`; None where nothing is to be read.
 
     One session serves all threads, so that the model is in memory once. At most `threads` scans are kept waiting.
     """
-    begun: deque[tuple[PreparedScan | RejectedScan, Future[Read] | None]] = deque()
+    begun: deque[tuple[Result, Future[Read] | None]] = deque()
     with ThreadPoolExecutor(threads, "reader") as crew:
         for scan in scans:
             reading = None
@@ -37,7 +37,5 @@ def _is_done(reading: Future[Read] | None) -> bool:
     return reading is None or reading.done()
 
 
-def _finished(
-    scan: PreparedScan | RejectedScan, reading: Future[Read] | None
-) -> tuple[PreparedScan | RejectedScan, Read | None]:
+def _finished(scan: Result, reading: Future[Read] | None) -> tuple[Result, Read | None]:
     return scan, None if reading is None else reading.result()

@@ -10,20 +10,12 @@ from aidpost_device.screening.source import Listing
 from aidpost_device.store.records import Stamp
 from aidpost_device.store.store import Screening, Store
 
-CHUNK = 1000
-"""Files that are looked up in one transaction."""
-
 
 def remaining(store: Store, screening: Screening, listing: Listing) -> list[Stamp]:
-    """Record what needs no reading, and return the files that do.
-
-    These have no reading with this bundle, path, size and time of change; a file whose content was exchanged while
-    both stayed the same is not noticed.
-    """
+    """Record what cannot be read at all, and return the files that this screening has still to read."""
     unusable = {item.stamp: item for item in listing.unusable}
-    new = _carry_over(store, screening, list(unusable))
-    store.record(screening, [unusable[stamp] for stamp in new])
-    return _carry_over(store, screening, listing.files)
+    store.record(screening, [unusable[stamp] for stamp in store.remaining(screening, unusable)])
+    return store.remaining(screening, listing.files)
 
 
 class Offer:
@@ -40,11 +32,3 @@ class Offer:
                 self.stopped = True
                 return
             yield Path(os.fsdecode(stamp.path))
-
-
-def _carry_over(store: Store, screening: Screening, stamps: Sequence[Stamp]) -> list[Stamp]:
-    return [
-        stamp
-        for start in range(0, len(stamps), CHUNK)
-        for stamp in store.carry_over(screening, stamps[start : start + CHUNK])
-    ]

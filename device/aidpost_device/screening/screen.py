@@ -21,7 +21,8 @@ from aidpost_device.bundle.verify import VerifiedBundle
 from aidpost_device.clock import today
 from aidpost_device.decision import BLANK_CONTRAST, RULES, require_applicable
 from aidpost_device.decode.fork_server import ForkServer
-from aidpost_device.decode.pool import DecodePool, PreparedScan, RejectedScan
+from aidpost_device.decode.pool import DecodePool, KnownScan, RejectedScan
+from aidpost_device.decode.result import Result
 from aidpost_device.home import Home
 from aidpost_device.screening import outputs
 from aidpost_device.screening.gallery import Gallery, collect_pictures
@@ -65,7 +66,7 @@ class Outcome:
     read: int
     """Files read or rejected in this run."""
     before: int
-    """Files that were done before."""
+    """Files that were done before: by this screening, or by an earlier one that found the same content there."""
     seconds: float
     complete: bool
     """False when it was stopped before all files were read."""
@@ -105,8 +106,10 @@ def screen(
         reader = _open_reader(bundle, pool, prefer)
         offer, gallery, before = Offer(todo, stop), Gallery(), len(listing.files) - len(todo)
         recorder, read = Recorder(store, screening), 0
-        scans = read_scans(pool.results(offer), reader, recorder.has_reading, workers)
-        for read in _record(scans, reader, recorder, gallery):
+        results = pool.results(offer, store.expected(key, todo))
+        scans = read_scans(results, reader, recorder.has_reading, workers)
+        for was_known in _record(scans, reader, recorder, gallery):
+            before, read = before + was_known, read + (not was_known)
             if progress:
                 progress(before + read, len(listing.files))
         digest = outputs.write_tables(out, store.rows(screening), bundle.manifest)
@@ -129,24 +132,24 @@ def _open_reader(bundle: VerifiedBundle, pool: DecodePool, prefer: str | None) -
 
 
 def _record(
-    scans: Iterable[tuple[PreparedScan | RejectedScan, Read | None]],
+    scans: Iterable[tuple[Result, Read | None]],
     reader: Reader,
     recorder: Recorder,
     gallery: Gallery,
-) -> Iterator[int]:
-    """Record scans as they come, and keep pictures of the worst; yields how many were recorded."""
-    for count, (scan, found) in enumerate(scans, start=1):
+) -> Iterator[bool]:
+    """Record scans as they come, and keep pictures of the worst; yields of each whether it held what was expected."""
+    for scan, found in scans:
         stamp = Stamp(os.fsencode(scan.path), scan.size_bytes, scan.mtime_ns)
         if isinstance(scan, RejectedScan):
             rejection = Rejection(scan.reason, scan.message, scan.hint, scan.milliseconds, scan.sha256)
             recorder.add(Item(stamp, rejection))
-        elif found is None:
+        elif isinstance(scan, KnownScan) or found is None:
             recorder.add(Item(stamp, Known(scan.sha256)))
         else:
             recorder.add(Item(stamp, found.outcome))
             if found.shown is not None and gallery.wants(found.shown.rank):
                 gallery.offer(scan.sha256, found.shown.rank, reader.picture(scan.pixels, found.shown))
-        yield count
+        yield isinstance(scan, KnownScan)
     recorder.flush()
 
 

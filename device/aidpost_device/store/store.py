@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,22 +72,20 @@ class Store:
             )
             return Screening(made, key, continued=False)
 
-    def carry_over(self, screening: Screening, stamps: Sequence[Stamp]) -> list[Stamp]:
-        """Record, in one transaction, the files that were read before and are unchanged; return those still to do.
+    def remaining(self, screening: Screening, stamps: Iterable[Stamp]) -> list[Stamp]:
+        """Give the files that this screening has not recorded as they stand now.
 
-        Rejections are kept within a screening only: a new one tries the file again.
+        A stamp is trusted within one unfinished screening only. Two films of one machine can have the same size, and
+        the same time of change where the machine has no clock.
         """
-        remaining = []
-        with self._writing() as connection:
-            for stamp in stamps:
-                if _recorded(connection, screening, stamp):
-                    continue
-                earlier = _read_earlier(connection, screening.key, stamp)
-                if earlier is None:
-                    remaining.append(stamp)
-                else:
-                    _put_item(connection, screening, stamp, scan=earlier)
-        return remaining
+        with speaking(self.path):
+            return [stamp for stamp in stamps if not _recorded(self._connection, screening, stamp)]
+
+    def expected(self, key: ReadingKey, stamps: Iterable[Stamp]) -> dict[bytes, str]:
+        """Give, by path, the digest of what was last read at a stamp with this key. Only the content can prove it."""
+        with speaking(self.path):
+            found = ((stamp.path, _read_earlier(self._connection, key, stamp)) for stamp in stamps)
+            return {path: sha256 for path, sha256 in found if sha256 is not None}
 
     def has_reading(self, key: ReadingKey, sha256: str) -> bool:
         """Whether this content was read with this key."""
@@ -131,14 +129,14 @@ def _recorded(connection: sqlite3.Connection, screening: Screening, stamp: Stamp
     return bool(found == (stamp.size_bytes, stamp.mtime_ns))
 
 
-def _read_earlier(connection: sqlite3.Connection, key: ReadingKey, stamp: Stamp) -> int | None:
+def _read_earlier(connection: sqlite3.Connection, key: ReadingKey, stamp: Stamp) -> str | None:
     found = connection.execute(
-        "SELECT reading.scan_id FROM item JOIN reading ON reading.scan_id = item.scan_id "
+        "SELECT scan.sha256 FROM item JOIN scan ON scan.id = item.scan_id JOIN reading ON reading.scan_id = scan.id "
         "WHERE item.scan_id IS NOT NULL AND (item.path, item.size_bytes, item.mtime_ns) = (?, ?, ?) "
-        "AND (reading.bundle_sha256, reading.settings_sha256) = (?, ?) LIMIT 1",
+        "AND (reading.bundle_sha256, reading.settings_sha256) = (?, ?) ORDER BY item.screening_id DESC LIMIT 1",
         (stamp.path, stamp.size_bytes, stamp.mtime_ns, key.bundle_sha256, key.settings_sha256),
     ).fetchone()
-    return None if found is None else int(found[0])
+    return None if found is None else str(found[0])
 
 
 def _put_item(
