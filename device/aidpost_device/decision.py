@@ -5,7 +5,7 @@ Everything here is pure. The words never say what a person has: REFER, CLEAR, RE
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from math import floor
@@ -14,7 +14,10 @@ from aidpost_device.bundle.manifest import Finding, FindingNumbers, ImageInput, 
 from aidpost_device.errors import BundleError, EngineError
 
 RULES = 2
-"""Version of the rules below. It is part of what a reading is keyed by: other rules, other readings."""
+"""Version of the rules for one scan. It is part of what a reading is keyed by: other rules, other readings.
+
+A study's word is never recorded, so other rules for studies need no other readings.
+"""
 
 BLANK_CONTRAST = 8
 """Prepared scans with fewer grey levels than this between dark and bright are blank."""
@@ -193,14 +196,35 @@ def decide_finding(
     return FindingDecision(finding.label, probability, threshold, word, (*repeat, *unsure, *noted))
 
 
-def decide_study(words: Iterable[Word]) -> Word:
-    """Decide a study from the words of all findings of all its scans: REPEAT, else REFER, else UNSURE, else CLEAR."""
+def decide_scan(findings: Iterable[FindingDecision]) -> Word:
+    """Decide one scan from all its findings: REPEAT, else REFER, else UNSURE, else CLEAR."""
+    return _first((found.word for found in findings), (Word.REPEAT, Word.REFER, Word.UNSURE))
+
+
+def decide_study(scans: Iterable[Sequence[FindingDecision]]) -> Word:
+    """Decide a study from the findings of each of its scans: REFER, else REPEAT, else UNSURE, else CLEAR.
+
+    A scan that cannot be used has no other word than REPEAT, so its scores never vote; and whom a good scan refers need
+    not wait for another one. A scan that is only in the wrong view does not vote beside one in a view that is read.
+    """
+    reasons = [(findings, {reason for found in findings for reason in found.reasons}) for findings in scans]
+    viewed = any(Reason.VIEW_NOT_ACCEPTED not in given for _, given in reasons)
+    voting = [
+        findings
+        for findings, given in reasons
+        if not viewed or Reason.VIEW_NOT_ACCEPTED not in given or Reason.BLANK in given
+    ]
+    return _first(map(decide_scan, voting), (Word.REFER, Word.REPEAT, Word.UNSURE))
+
+
+def _first(words: Iterable[Word], precedence: tuple[Word, ...]) -> Word:
+    """Pick the first word of the precedence that was given, CLEAR where all are; nothing is never CLEAR."""
     given = set(words)
-    for word in (Word.REPEAT, Word.REFER, Word.UNSURE):
+    for word in precedence:
         if word in given:
             return word
     if given != {Word.CLEAR}:
-        raise ValueError(f"a study is decided from the words of findings, not from {sorted(given)}")
+        raise ValueError(f"a word comes from the words of findings, not from {sorted(given)}")
     return Word.CLEAR
 
 

@@ -20,7 +20,17 @@ from aidpost_device.bundle.manifest import (
     ImageInput,
     OperatingPoint,
 )
-from aidpost_device.decision import BLANK_CONTRAST, Facts, Reason, Word, decide_finding, decide_study, reject
+from aidpost_device.decision import (
+    BLANK_CONTRAST,
+    Facts,
+    FindingDecision,
+    Reason,
+    Word,
+    decide_finding,
+    decide_scan,
+    decide_study,
+    reject,
+)
 from aidpost_device.errors import EngineError
 from aidpost_device.quality import measure
 
@@ -120,6 +130,14 @@ def test_a_file_of_another_modality_is_rejected(
     assert reject(replace(GOOD, modality=modality), accepted) is reason
 
 
+def given_words(*words: Word) -> list[FindingDecision]:
+    return [FindingDecision("pneumonia", 0.5, 0.5, word) for word in words]
+
+
+def for_reasons(*reasons: Reason) -> list[FindingDecision]:
+    return [FindingDecision("pneumonia", 0.9, 0.5, Word.REPEAT, reasons)]
+
+
 @pytest.mark.parametrize(
     ("intent", "reason"),
     [("FOR PROCESSING", Reason.FOR_PROCESSING), ("for processing ", Reason.FOR_PROCESSING), ("FOR PRESENTATION", None)],
@@ -137,34 +155,69 @@ def test_a_raw_image_is_rejected(intent: str, reason: Reason | None) -> None:
         ([Word.CLEAR, Word.UNSURE, Word.REFER, Word.REPEAT], Word.REPEAT),
     ],
 )
-def test_a_study_is_decided_by_precedence(words: list[Word], word: Word) -> None:
-    assert decide_study(words) is word
-    assert decide_study(reversed(words)) is word
+def test_a_scan_is_decided_by_precedence(words: list[Word], word: Word) -> None:
+    assert decide_scan(given_words(*words)) is word
+    assert decide_scan(given_words(*reversed(words))) is word
 
 
-@pytest.mark.parametrize("words", [[], [Word.REJECTED], [Word.CLEAR, Word.REJECTED]])
-def test_a_study_without_findings_is_never_clear(words: list[Word]) -> None:
-    with pytest.raises(ValueError, match="decided from the words of findings"):
-        decide_study(words)
+LATERAL = for_reasons(Reason.VIEW_NOT_ACCEPTED, Reason.AGE_OUTSIDE)
+BLANK = for_reasons(Reason.BLANK)
+BLANK_LATERAL = for_reasons(Reason.BLANK, Reason.VIEW_NOT_ACCEPTED)
+CLEAR, UNSURE, REFER = ([*given_words(Word.CLEAR, word)] for word in (Word.CLEAR, Word.UNSURE, Word.REFER))
 
 
-WORDS = st.sampled_from([Word.REFER, Word.CLEAR, Word.REPEAT, Word.UNSURE])
+@pytest.mark.parametrize(
+    ("scans", "word"),
+    [
+        ([CLEAR], Word.CLEAR),
+        ([CLEAR, UNSURE], Word.UNSURE),
+        ([CLEAR, UNSURE, BLANK], Word.REPEAT),
+        ([CLEAR, UNSURE, BLANK, REFER], Word.REFER),
+        # a film in another view says nothing beside one that is read, and that there is none without
+        ([CLEAR, LATERAL], Word.CLEAR),
+        ([UNSURE, LATERAL], Word.UNSURE),
+        ([REFER, LATERAL], Word.REFER),
+        ([LATERAL], Word.REPEAT),
+        ([LATERAL, LATERAL], Word.REPEAT),
+        ([CLEAR, BLANK_LATERAL], Word.REPEAT),
+        ([LATERAL, BLANK], Word.REPEAT),
+        ([LATERAL, BLANK_LATERAL], Word.REPEAT),
+    ],
+)
+def test_a_study_is_decided_by_precedence(scans: list[list[FindingDecision]], word: Word) -> None:
+    assert decide_study(scans) is word
+    assert decide_study(reversed(scans)) is word
 
 
-@given(st.lists(WORDS))
-def test_one_more_finding_that_refers_never_makes_a_study_clear_or_unsure(words: list[Word]) -> None:
-    assert decide_study([*words, Word.REFER]) in (Word.REFER, Word.REPEAT)
+@pytest.mark.parametrize(
+    "scans", [[], [[]], [CLEAR, []], [given_words(Word.REJECTED)], [CLEAR, given_words(Word.REJECTED)]]
+)
+def test_a_study_without_findings_is_never_clear(scans: list[list[FindingDecision]]) -> None:
+    with pytest.raises(ValueError, match="comes from the words of findings"):
+        decide_study(scans)
 
 
-@given(st.lists(WORDS, min_size=1), st.lists(WORDS))
-def test_more_findings_never_soften_a_study(words: list[Word], more: list[Word]) -> None:
-    order = [Word.CLEAR, Word.UNSURE, Word.REFER, Word.REPEAT]
-    assert order.index(decide_study(words + more)) >= order.index(decide_study(words))
+SCANS = st.sampled_from([CLEAR, UNSURE, REFER, LATERAL, BLANK, BLANK_LATERAL])
 
 
-@given(st.lists(WORDS, min_size=1))
-def test_a_study_is_clear_only_if_everything_is(words: list[Word]) -> None:
-    assert (decide_study(words) is Word.CLEAR) == (set(words) == {Word.CLEAR})
+@given(st.lists(SCANS))
+def test_whom_one_scan_refers_is_referred_whatever_the_others_are(scans: list[list[FindingDecision]]) -> None:
+    assert decide_study([*scans, REFER]) is Word.REFER
+
+
+@given(st.lists(SCANS, min_size=1), st.lists(SCANS))
+def test_more_scans_never_soften_a_study_that_has_a_view_that_is_read(
+    scans: list[list[FindingDecision]], more: list[list[FindingDecision]]
+) -> None:
+    order = [Word.CLEAR, Word.UNSURE, Word.REPEAT, Word.REFER]
+    scans = [CLEAR, *scans]
+    assert order.index(decide_study(scans + more)) >= order.index(decide_study(scans))
+
+
+@given(st.lists(SCANS, min_size=1))
+def test_a_study_is_clear_only_if_everything_that_votes_is(scans: list[list[FindingDecision]]) -> None:
+    clear = CLEAR in scans and all(scan in (CLEAR, LATERAL) for scan in scans)
+    assert (decide_study(scans) is Word.CLEAR) == clear
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.integers(0, 255), st.one_of(st.none(), st.floats(0, 130)))

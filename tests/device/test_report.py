@@ -19,7 +19,7 @@ from PIL import Image
 
 from aidpost_device.bundle.assemble import list_members
 from aidpost_device.bundle.manifest import AgeRange, Finding, Manifest
-from aidpost_device.decision import FindingDecision, Reason, Word, decide_study
+from aidpost_device.decision import FindingDecision, Reason, Word, decide_scan
 from aidpost_device.report import page
 from aidpost_device.report.csv_table import COLUMNS
 from aidpost_device.report.digest import REJECTIONS, STUDIES, Digest
@@ -47,7 +47,7 @@ def scan(name: str, *findings: FindingDecision, study: str = "", decision: Word 
         sha256=(name.encode().hex() + "0" * 64)[:64],
         study=study or f"S-{name}",
         person=PERSON,
-        decision=decision or decide_study(one.word for one in findings),
+        decision=decision or decide_scan(findings),
         other_scan=False,
         findings=findings,
         model=MODEL,
@@ -205,13 +205,13 @@ def test_the_page_begins_with_the_worst() -> None:
 def test_a_study_is_shown_by_the_file_that_decides_it() -> None:
     one = {"study": "S-1", "decision": Word.REPEAT}
     digest = digest_of(
-        scan("a", found(Word.REFER, 0.99), **one),  # type: ignore[arg-type]
+        scan("a", found(Word.UNSURE, 0.99), **one),  # type: ignore[arg-type]
         scan("b", found(Word.REPEAT, 0.2), **one),  # type: ignore[arg-type]
         scan("c", found(Word.CLEAR, 0.1), **one),  # type: ignore[arg-type]
     )
     ((row, study),) = digest.worst()
     assert row.path == b"/scans/b"
-    assert study.files == {Word.REFER: 1, Word.REPEAT: 1, Word.CLEAR: 1}
+    assert study.files == {Word.UNSURE: 1, Word.REPEAT: 1, Word.CLEAR: 1}
     assert digest.studies == {Word.REPEAT: 1}
     assert digest.decided == {Word.REPEAT: 3}
 

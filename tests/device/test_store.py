@@ -119,6 +119,23 @@ def test_a_scan_of_an_earlier_screening_still_decides_its_study_and_the_row_says
     assert row.reasons == (Reason.AGE_UNKNOWN, Reason.OTHER_SCAN)
 
 
+def test_a_lateral_film_does_not_hide_what_the_other_film_says(store: Store, screening: Screening) -> None:
+    one = {"person": AMINA, "study_uid": "1.2.3"}
+    side = FindingDecision("pneumonia", 0.9, 0.5, Word.REPEAT, (Reason.VIEW_NOT_ACCEPTED,))
+    store.record(screening, [Item(stamp("side"), replace(reading("a", **one), findings=(side,)))])
+    words = []
+    for content, word in (("b", Word.CLEAR), ("c", Word.REFER)):
+        store.record(screening, [Item(stamp(content), reading(content, word, **one))])
+        words.append({row.decision for row in store.rows(screening) if isinstance(row, ScanRow)})
+    assert words == [{Word.CLEAR}, {Word.REFER}]
+    store.finish(screening)
+    later = store.begin(b"/later", "1" * 64, KEY)
+    store.record(later, [Item(stamp("side"), Known("a" * 64))])
+    (row,) = store.rows(later)
+    assert isinstance(row, ScanRow)
+    assert (row.decision, row.reasons) == (Word.REFER, (Reason.VIEW_NOT_ACCEPTED, Reason.OTHER_SCAN))
+
+
 def test_people_are_known_by_issuer_and_local_id_only(store: Store, screening: Screening) -> None:
     people = [
         AMINA,

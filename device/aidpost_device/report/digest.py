@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from heapq import nsmallest
 
-from aidpost_device.decision import FindingDecision, Word, decide_study
+from aidpost_device.decision import FindingDecision, Word, decide_scan
 from aidpost_device.report.rank import ORDER, leading, rank
 from aidpost_device.store.rows import RejectedRow, Row, ScanRow
 
@@ -79,7 +79,7 @@ class Digest:
         return Counter(ORDER[study.place[0]] for study in self._studies.values())
 
     def _add_scan(self, row: ScanRow) -> None:
-        alone = decide_study(found.word for found in row.findings)
+        alone = decide_scan(row.findings)
         urgency, milder = rank(row.decision, self.lead(row))
         place = (urgency, alone is not row.decision, milder)
         study = self._studies.setdefault(row.study, StudyDigest())

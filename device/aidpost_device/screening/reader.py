@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aidpost_device.bundle.manifest import Manifest
-from aidpost_device.decision import Facts, FindingDecision, Reason, Word, decide_finding, decide_study, reject
+from aidpost_device.decision import Facts, FindingDecision, Reason, Word, decide_finding, decide_scan, reject
 from aidpost_device.decode.image import Header
 from aidpost_device.decode.pool import PreparedScan
 from aidpost_device.engine import Engine, Prediction
@@ -96,8 +96,7 @@ class Reader:
 
     def _shown(self, decisions: tuple[FindingDecision, ...], prediction: Prediction) -> Shown:
         lead = leading(decisions, self.referring)
-        word = decide_study(found.word for found in decisions)
-        return Shown(lead, rank(word, lead), prediction.map[0])
+        return Shown(lead, rank(decide_scan(decisions), lead), prediction.map[0])
 
     def _decide(self, probabilities: Iterable[float], facts: Facts) -> tuple[FindingDecision, ...]:
         numbers, accepted = self._engine.variant.findings, self._engine.spec

@@ -86,23 +86,27 @@ _FINDING_AT = 16
 
 _WORDS = """
 WITH here AS (SELECT DISTINCT scan_id FROM item WHERE screening_id = ? AND scan_id IS NOT NULL)
-SELECT scan.study_id, finding.word, max(scan.id IN here)
+SELECT scan.study_id, scan.id, scan.id IN here,
+    finding.label, finding.probability, finding.threshold, finding.word, finding.reasons
 FROM scan
 JOIN reading ON reading.scan_id = scan.id AND (reading.bundle_sha256, reading.settings_sha256) = (?, ?)
 JOIN reading_finding AS finding ON finding.reading_id = reading.id
 WHERE scan.study_id IN (SELECT study_id FROM scan WHERE id IN here)
-GROUP BY scan.study_id, finding.word"""
+ORDER BY scan.study_id, scan.id, finding.position"""
 
 
 def _study_words(connection: sqlite3.Connection, screening: int, key: ReadingKey) -> dict[int, tuple[Word, bool]]:
     """Each study's word, and whether it takes a scan that is not in this screening to come to it."""
-    given: dict[int, list[tuple[Word, bool]]] = {}
-    for study, word, here in connection.execute(_WORDS, (screening, key.bundle_sha256, key.settings_sha256)):
-        given.setdefault(study, []).append((Word(word), bool(here)))
+    found = connection.execute(_WORDS, (screening, key.bundle_sha256, key.settings_sha256))
     decided = {}
-    for study, words in given.items():
-        word = decide_study(word for word, _ in words)
-        decided[study] = (word, word != decide_study(word for word, here in words if here))
+    for study, lines in groupby(found, key=itemgetter(0)):
+        scans, here = [], []
+        for (_, is_here), group in groupby(lines, key=itemgetter(1, 2)):
+            scans.append([_finding(*line[3:]) for line in group])
+            if is_here:
+                here.append(scans[-1])
+        word = decide_study(scans)
+        decided[study] = (word, word is not decide_study(here))
     return decided
 
 
