@@ -42,6 +42,7 @@ class Reason(StrEnum):
     BETWEEN_LIMITS = "between-limits"
     AGE_UNKNOWN = "age-unknown"
     OTHER_SCAN = "other-scan"
+    FILM_UNREADABLE = "film-unreadable"
     MODALITY_NOT_ACCEPTED = "modality-not-accepted"
     FOR_PROCESSING = "for-processing"
 
@@ -80,6 +81,10 @@ _TEXTS: dict[Reason, tuple[str, str]] = {
     Reason.OTHER_SCAN: (
         "Another scan of this study, read in an earlier run, decides.",
         "Look the study up in the earlier report.",
+    ),
+    Reason.FILM_UNREADABLE: (
+        "Another film of this study could not be read.",
+        "Look for its file among the rejected ones and bring a sound copy, or let a person read it.",
     ),
     Reason.MODALITY_NOT_ACCEPTED: (
         "The file is not from a kind of machine that this model reads.",
@@ -154,6 +159,11 @@ def reject(facts: Facts, accepted: ImageInput) -> Reason | None:
     return None
 
 
+def would_vote(facts: Facts, accepted: ImageInput) -> bool:
+    """Whether a scan that could not be read would have had a say in its study, as far as its header tells."""
+    return reject(facts, accepted) is None and not _refused(facts.view, accepted.views)
+
+
 def decide_finding(
     finding: Finding, numbers: FindingNumbers, probability: float, facts: Facts, accepted: ImageInput
 ) -> FindingDecision:
@@ -201,11 +211,12 @@ def decide_scan(findings: Iterable[FindingDecision]) -> Word:
     return _first((found.word for found in findings), (Word.REPEAT, Word.REFER, Word.UNSURE))
 
 
-def decide_study(scans: Iterable[Sequence[FindingDecision]]) -> Word:
+def decide_study(scans: Iterable[Sequence[FindingDecision]], *, film_lost: bool = False) -> Word:
     """Decide a study from the findings of each of its scans: REFER, else REPEAT, else UNSURE, else CLEAR.
 
     A scan that cannot be used has no other word than REPEAT, so its scores never vote; and whom a good scan refers need
     not wait for another one. A scan that is only in the wrong view does not vote beside one in a view that is read.
+    `film_lost`: a film of the study could not be read; the study is then never CLEAR.
     """
     reasons = [(findings, {reason for found in findings for reason in found.reasons}) for findings in scans]
     viewed = any(Reason.VIEW_NOT_ACCEPTED not in given for _, given in reasons)
@@ -214,7 +225,8 @@ def decide_study(scans: Iterable[Sequence[FindingDecision]]) -> Word:
         for findings, given in reasons
         if not viewed or Reason.VIEW_NOT_ACCEPTED not in given or Reason.BLANK in given
     ]
-    return _first(map(decide_scan, voting), (Word.REFER, Word.REPEAT, Word.UNSURE))
+    word = _first(map(decide_scan, voting), (Word.REFER, Word.REPEAT, Word.UNSURE))
+    return Word.UNSURE if film_lost and word is Word.CLEAR else word
 
 
 def _first(words: Iterable[Word], precedence: tuple[Word, ...]) -> Word:

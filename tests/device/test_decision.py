@@ -30,6 +30,7 @@ from aidpost_device.decision import (
     decide_scan,
     decide_study,
     reject,
+    would_vote,
 )
 from aidpost_device.errors import EngineError
 from aidpost_device.quality import measure
@@ -187,6 +188,25 @@ CLEAR, UNSURE, REFER = ([*given_words(Word.CLEAR, word)] for word in (Word.CLEAR
 def test_a_study_is_decided_by_precedence(scans: list[list[FindingDecision]], word: Word) -> None:
     assert decide_study(scans) is word
     assert decide_study(reversed(scans)) is word
+
+
+@given(st.lists(st.sampled_from([CLEAR, UNSURE, REFER, BLANK]), min_size=1))
+def test_a_study_that_lacks_a_film_is_never_clear(scans: list[list[FindingDecision]]) -> None:
+    word = decide_study(scans)
+    assert decide_study(scans, film_lost=True) is (Word.UNSURE if word is Word.CLEAR else word)
+
+
+@pytest.mark.parametrize(
+    ("facts", "votes"),
+    [
+        (GOOD, True),
+        (Facts(contrast=0), True),
+        (replace(GOOD, view="LL"), False),
+        (replace(GOOD, modality="MR"), False),
+    ],
+)
+def test_what_the_model_does_not_read_is_no_lost_film(facts: Facts, votes: bool) -> None:
+    assert would_vote(facts, ACCEPTED) is votes
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,19 @@ def test_a_known_content_is_hashed_and_not_decoded(pool: Pool, write: Write) -> 
     assert isinstance(results[str(other)], PreparedScan)
 
 
+@pytest.mark.parametrize("word", ["segfault", "sleep"])
+def test_a_film_that_breaks_its_decoder_still_belongs_to_its_study(pool: Pool, tmp_path: Path, word: str) -> None:
+    content = dicoms.native(dicoms.film(30, 20, 12), BitsStored=12, PatientID="A-1", StudyInstanceUID="1.2.3")
+    assert content[128:132] == b"DICM"
+    path = tmp_path / "scan.dcm"
+    path.write_bytes(f"{word}\n".encode().ljust(128, b"\0") + content[128:])
+    (result,) = pool(1, seconds=2.0).results([path])
+    assert isinstance(result, RejectedScan)
+    assert result.reason in (Reason.DECODER_CRASHED, Reason.TOO_SLOW)
+    assert result.header is not None
+    assert (result.header.patient_id, result.header.study_uid) == ("A-1", "1.2.3")
+
+
 def test_a_worker_that_calls_a_file_known_without_being_told_of_it_is_dismissed(pool: Pool, write: Write) -> None:
     (result,) = pool().results([write("same")])
     assert isinstance(result, RejectedScan)

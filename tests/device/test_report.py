@@ -160,12 +160,27 @@ def test_a_rejected_file_has_one_line(tmp_path: Path, manifest: Manifest) -> Non
     assert line == {
         "path": "/scans/\\xff",
         "sha256": None,
+        "study": None,
+        "person": None,
         "decision": "REJECTED",
         "reasons": ["truncated"],
         "message": "It ends too early.",
         "hint": "Copy it again.",
         "ms": 3.2,
     }
+
+
+def test_what_lies_in_other_files_of_the_study_is_said(tmp_path: Path, manifest: Manifest, listed: Manifest) -> None:
+    row = replace(scan("a", found(Word.CLEAR), decision=Word.UNSURE), film_unreadable=True)
+    broken = replace(rejected(), study=row.study, person=PERSON)
+    (first, second), (line, refused) = tables(tmp_path, manifest, row, broken)
+    assert (first["decision"], first["reasons"]) == ("UNSURE", "film-unreadable")
+    assert line["reasons"] == ["film-unreadable"]
+    assert second["study"] == refused["study"] == row.study
+    assert refused["person"] == PERSON
+    text = Outline(page_of(listed, digest_of(row, broken))).text
+    assert Reason.FILM_UNREADABLE.text in text
+    assert Reason.FILM_UNREADABLE.hint in text
 
 
 def test_no_cell_begins_like_a_formula(tmp_path: Path, manifest: Manifest) -> None:

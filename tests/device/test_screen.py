@@ -180,7 +180,7 @@ def test_header_facts_decide(ready: Home, folder: Path, out: Path, install_here:
     rows = by_name(out)
     assert all(rows[name]["probability"] for name in ("child.dcm", "lateral.dcm", "blank.dcm"))
     mr = rows["mr.dcm"]
-    assert (mr["finding"], mr["probability"], mr["study"]) == ("", "", "")
+    assert (mr["finding"], mr["probability"], mr["study"][:2]) == ("", "", "S-")
     assert len(mr["sha256"]) == 64
 
 
@@ -191,6 +191,37 @@ def test_the_same_number_from_two_issuers_is_two_people(run: Screen, folder: Pat
     with closing(sqlite3.connect(ready.store_file)) as connection:
         found = connection.execute("SELECT issuer, local_id FROM identity ORDER BY issuer").fetchall()
     assert found == [("East", "17"), ("West", "17")]
+
+
+def test_a_study_with_a_film_that_could_not_be_read_is_not_clear(
+    ready: Home, folder: Path, out: Path, install_here: Callable[[bytes], Installed]
+) -> None:
+    spec = msgspec.structs.replace(bundles.SPEC, modalities=("CR", "DX"), views=("PA", "AP"))
+    numbers = bundles.numbers(threshold=1.0)
+    draft = bundles.draft()
+    variants = [
+        msgspec.structs.replace(one, findings=dict.fromkeys(one.findings, numbers)) for one in draft.manifest.variants
+    ]
+    install_here(draft.having(build=2, version="2.0.0", variants=tuple(variants), input=spec).pack())
+    studies: dict[str, dict[str, object]] = {
+        "cut": {"PixelData": bytes(100)},
+        "unsupported": {"PhotometricInterpretation": "HSV"},
+        "lateral": {"PixelData": bytes(100), "ViewPosition": "LL"},
+        "other-machine": {"PixelData": bytes(100), "Modality": "US"},
+        "report": {"Modality": "SR", "PixelData": None, "Rows": None},
+    }
+    for seed, (name, elements) in enumerate(studies.items()):
+        scans.dicom(folder / f"{name}.dcm", seed)
+        same = {"StudyInstanceUID": f"1.2.826.0.1.2.{seed}", "PatientID": f"ID-{seed}"}
+        scans.dicom(folder / f"{name}-2.dcm", 100 + seed, **same | elements)
+    screen(ready, active_bundle(ready), [folder], out)
+    rows = by_name(out)
+    for name in studies:
+        film, refused = rows[f"{name}.dcm"], rows[f"{name}-2.dcm"]
+        assert refused["decision"] == "REJECTED"
+        assert refused["study"] == film["study"]
+        expected = ("UNSURE", "film-unreadable") if name in ("cut", "unsupported") else ("CLEAR", "")
+        assert (film["decision"], film["reasons"]) == expected, name
 
 
 def test_no_name_leaves_the_store(
@@ -204,9 +235,12 @@ def test_no_name_leaves_the_store(
         said += path.read_text(encoding="utf-8")
     assert "Amina" not in said
     assert "1984" not in said
-    assert "ID-1" not in said
+    assert "ID-" not in said
     with closing(sqlite3.connect(ready.store_file)) as connection:
-        assert connection.execute("SELECT name FROM identity").fetchall() == [("Example^Amina 1",)]
+        assert connection.execute("SELECT name FROM identity").fetchall() == [
+            ("Example^Amina 1",),
+            ("Example^Amina 2",),
+        ]
 
 
 def test_names_that_are_not_utf8_survive(run: Screen, folder: Path, out: Path) -> None:

@@ -116,7 +116,7 @@ def campaign(home: Path, folder: Path, expected: list[dict[str, str]], instants:
     assert start(home, folder).wait(timeout=120) == 0
     assert table(home) == expected
     assert not (home / "out" / "INCOMPLETE.txt").exists()
-    assert check_store(home / "store.sqlite3") == len({row["sha256"] for row in expected if row["study"]})
+    assert check_store(home / "store.sqlite3") == len({row["sha256"] for row in expected if row["finding"]})
     return killed
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from aidpost_device import __version__
 from aidpost_device.decision import FindingDecision, Reason, Word
 from aidpost_device.errors import StorageFullError, StoreError
 from aidpost_device.store.connection import connect, speaking
@@ -134,6 +135,25 @@ def test_a_lateral_film_does_not_hide_what_the_other_film_says(store: Store, scr
     (row,) = store.rows(later)
     assert isinstance(row, ScanRow)
     assert (row.decision, row.reasons) == (Word.REFER, (Reason.VIEW_NOT_ACCEPTED, Reason.OTHER_SCAN))
+
+
+def test_a_study_that_lacks_a_film_is_not_clear(store: Store, screening: Screening, path: Path) -> None:
+    one = {"person": AMINA, "study_uid": "1.2.3"}
+    lost = replace(rejection(), **one, film_lost=True)  # type: ignore[arg-type]
+    store.record(screening, [Item(stamp("a"), reading("a", **one)), Item(stamp("b"), replace(lost, film_lost=False))])
+    scan, rejected = store.rows(screening)
+    assert isinstance(scan, ScanRow)
+    assert isinstance(rejected, RejectedRow)
+    assert (scan.decision, scan.study_reasons) == (Word.CLEAR, ())
+    assert (rejected.study, rejected.person) == (scan.study, scan.person)
+    assert "Amina" not in repr(rejected)
+    store.record(screening, [Item(stamp("b"), lost)])
+    scan, _ = store.rows(screening)
+    assert isinstance(scan, ScanRow)
+    assert (scan.decision, scan.reasons) == (Word.UNSURE, (Reason.AGE_UNKNOWN, Reason.FILM_UNREADABLE))
+    assert not scan.other_scan
+    store.record(screening, [Item(stamp("b"), reading("b", **one))])
+    assert {row.decision for row in store.rows(screening) if isinstance(row, ScanRow)} == {Word.CLEAR}
 
 
 def test_people_are_known_by_issuer_and_local_id_only(store: Store, screening: Screening) -> None:
@@ -360,6 +380,24 @@ def test_steps_are_applied_once_and_keep_the_data(path: Path) -> None:
     with Store(path) as store:  # the older program on the newer store
         assert len(list(store.rows(screening))) == 1
         store.record(screening, [Item(stamp("b"), reading("b"))])
+
+
+def test_a_store_of_the_first_release_is_gone_on_with(path: Path) -> None:
+    open_with(path, STEPS[0])
+    with sqlite3.connect(path) as connection:
+        connection.execute("INSERT INTO rejection VALUES (1, NULL, 'broken', 'It is broken.', '', 3.0, '0.1', '')")
+        connection.execute(
+            "INSERT INTO screening VALUES (1, x'2f6f7574', ?, ?, ?, ?, '', NULL)",
+            ("0" * 64, KEY.bundle_sha256, KEY.settings_sha256, __version__),
+        )
+        connection.execute("INSERT INTO item VALUES (1, x'2f61', 1, 2, NULL, 1)")
+    with Store(path) as store:
+        screening = store.begin(b"/out", "0" * 64, KEY)
+        store.record(screening, [Item(stamp("b"), replace(rejection(), study_uid="1.2.3", film_lost=True))])
+        first, second = store.rows(screening)
+    assert isinstance(first, RejectedRow)
+    assert isinstance(second, RejectedRow)
+    assert (first.study, second.study[:2]) == ("", "S-")
 
 
 def test_a_store_that_needs_a_newer_program_is_refused_untouched(path: Path) -> None:

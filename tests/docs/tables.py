@@ -23,6 +23,7 @@ _GIVES = {
     Reason.VIEW_NOT_ACCEPTED: Word.REPEAT,
     Reason.AGE_OUTSIDE: Word.UNSURE,
     Reason.BETWEEN_LIMITS: Word.UNSURE,
+    Reason.FILM_UNREADABLE: "any but CLEAR",
 }
 """Reasons that decide the word; the others stand beside any word, or reject the file."""
 _REJECT = (Reason.MODALITY_NOT_ACCEPTED, Reason.FOR_PROCESSING)

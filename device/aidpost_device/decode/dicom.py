@@ -19,6 +19,7 @@ from aidpost_device.decode.image import DecodedImage, Header, Photometric, Pixel
 from aidpost_device.decode.limits import Limits
 from aidpost_device.decode.presentation import read_presentation
 from aidpost_device.decode.reason import Reason, rejection
+from aidpost_device.decode.sniff import Kind, sniff
 from aidpost_device.errors import ScanError
 
 _PALETTE = (
@@ -39,6 +40,17 @@ def decode_dicom(data: bytes | memoryview, size: int, limits: Limits) -> Decoded
     except ScanError as error:
         error.header = header
         raise
+
+
+def header_of(data: bytes | memoryview, limits: Limits) -> Header | None:
+    """Read the header alone; None where the file is no DICOM file or cannot be parsed."""
+    if sniff(data) is not Kind.DICOM:
+        return None
+    try:
+        with guarded("the file reader"):
+            return read_header(read_dicom(data, _TAGS, limits).dataset)
+    except ScanError:
+        return None
 
 
 def _decode(file: DicomFile, header: Header, size: int, limits: Limits) -> DecodedImage:

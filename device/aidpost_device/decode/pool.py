@@ -252,7 +252,13 @@ class DecodePool:
         if isinstance(reply, Same):
             return KnownScan(task.path, facts.sha256 or "", facts.size_bytes, facts.mtime_ns, reply.milliseconds)
         if task.verdict is not None:
-            return replace(task.verdict, sha256=facts.sha256, size_bytes=facts.size_bytes, mtime_ns=facts.mtime_ns)
+            return replace(
+                task.verdict,
+                sha256=facts.sha256,
+                size_bytes=facts.size_bytes,
+                mtime_ns=facts.mtime_ns,
+                header=reply.header,
+            )
         if isinstance(reply, Done):
             pixels = np.frombuffer(reply.pixels, np.uint8).reshape(self._shape)
             return PreparedScan(

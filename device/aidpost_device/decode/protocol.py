@@ -43,7 +43,7 @@ class Job(msgspec.Struct, frozen=True, array_like=True):
     """Where to read it; None when `content` is given."""
     content: bytes = b""
     hash_only: bool = False
-    """Only read and hash it: it has broken a worker before."""
+    """Only read, hash and read its header: it has broken a worker before."""
     known: str | None = None
     """Digest of a content that need not be decoded again, where the file is expected to hold it."""
 
@@ -74,7 +74,7 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
 
 
 class Refused(msgspec.Struct, frozen=True, tag="refused"):
-    """A file was refused, or only hashed."""
+    """A file was refused, or not decoded at all."""
 
     facts: Facts
     reason: str

@@ -13,6 +13,7 @@ from importlib import import_module
 
 import msgspec
 
+from aidpost_device.decode.dicom import header_of
 from aidpost_device.decode.guard import guarded
 from aidpost_device.decode.landlock import give_up_rights
 from aidpost_device.decode.limits import Limits
@@ -90,7 +91,7 @@ def _answer(job: Job, reader: Reader, task: Task, told: Settings) -> Done | Refu
         file = _file(job, reader)
         facts = file.facts
         if job.hash_only:
-            return Refused(facts, "", "", "", None, _since(start))
+            return Refused(facts, "", "", "", header_of(file.content, told.limits), _since(start))
         if job.known is not None and job.known == facts.sha256:
             return Same(facts, _since(start))
         with guarded("the preparation"):

@@ -6,7 +6,7 @@ import csv
 import io
 from typing import BinaryIO
 
-from aidpost_device.decision import Reason, Word
+from aidpost_device.decision import Word
 from aidpost_device.report.path_text import path_text
 from aidpost_device.store.rows import RejectedRow, Row, ScanRow
 
@@ -29,7 +29,7 @@ COLUMNS = (
 )
 """`decision` is the study's, `finding_decision` the finding's; reasons are separated by a semicolon.
 
-A rejected file has one line, with neither study, finding nor probability.
+A rejected file has one line, with neither finding nor probability; its study where its header says which.
 """
 
 
@@ -56,14 +56,13 @@ class CsvTable:
 
     def _rejected(self, row: RejectedRow) -> tuple[object, ...]:
         path, nothing = path_text(row.path), ""
-        facts = (path, row.sha256 or nothing, nothing, nothing, nothing, nothing, Word.REJECTED, row.reason)
+        facts = (path, row.sha256 or nothing, row.study, nothing, nothing, nothing, Word.REJECTED, row.reason)
         return (*facts, *self._offered, nothing, nothing, nothing, f"{row.milliseconds:.1f}", nothing)
 
 
 def _lines(row: ScanRow) -> list[tuple[object, ...]]:
     path = path_text(row.path)
     model = (row.model.bundle, row.model.bundle_version, row.model.variant, row.model.sha256)
-    of_study = [Reason.OTHER_SCAN] if row.other_scan else []
     return [
         (
             path,
@@ -73,7 +72,7 @@ def _lines(row: ScanRow) -> list[tuple[object, ...]]:
             f"{found.probability:.7g}",
             found.word,
             row.decision,
-            ";".join((*found.reasons, *of_study)),
+            ";".join((*found.reasons, *row.study_reasons)),
             *model,
             row.decoder,
             f"{row.milliseconds:.1f}",

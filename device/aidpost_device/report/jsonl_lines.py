@@ -55,6 +55,8 @@ def _rejected(row: RejectedRow) -> dict[str, object]:
     return {
         "path": path_text(row.path),
         "sha256": row.sha256,
+        "study": row.study or None,
+        "person": row.person or None,
         "decision": Word.REJECTED,
         "reasons": [row.reason],
         "message": row.message,

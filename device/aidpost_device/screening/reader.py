@@ -18,7 +18,8 @@ from aidpost_device.errors import EngineError
 from aidpost_device.quality import measure
 from aidpost_device.report.picture import Picture, take
 from aidpost_device.report.rank import Rank, leading, rank
-from aidpost_device.store.records import Model, Person, Reading, Rejection, Scan
+from aidpost_device.screening.rejected import describe, person_of
+from aidpost_device.store.records import Model, Reading, Rejection, Scan
 
 ENGINE_FAILED = "engine-failed"
 """Reason of a rejection: the model gave nothing that can be used for this scan."""
@@ -73,12 +74,12 @@ class Reader:
             message = refusal.text
             if refusal is Reason.MODALITY_NOT_ACCEPTED:
                 message += f" It is {facts.modality}; the model reads {', '.join(self._engine.spec.modalities)}."
-            return Read(_rejection(scan, refusal, message, refusal.hint))
+            return Read(describe(scan, refusal, message, refusal.hint, self._engine.spec))
         try:
             prediction = self._engine.run(scan.pixels[None])  # (1, H, W, C)
             decisions = self._decide(prediction.probability[0], facts)
         except EngineError as error:
-            return Read(_rejection(scan, ENGINE_FAILED, str(error), error.hint))
+            return Read(describe(scan, ENGINE_FAILED, str(error), error.hint, self._engine.spec))
         milliseconds = scan.milliseconds + 1000 * (perf_counter() - started)
         reading = Reading(_scan(scan, header), self._model, scan.decoder, milliseconds, decisions)
         return Read(reading, self._shown(decisions, prediction))
@@ -110,12 +111,7 @@ def _scan(scan: PreparedScan, header: Header) -> Scan:
     return Scan(
         sha256=scan.sha256,
         size_bytes=scan.size_bytes,
-        person=Person(
-            issuer=header.issuer or "",
-            local_id=header.patient_id or "",
-            name=header.patient_name or "",
-            birth_date=header.birth_date or "",
-        ),
+        person=person_of(header),
         study_uid=header.study_uid or "",
         sop_uid=header.sop_uid or "",
         modality=header.modality or "",
@@ -124,7 +120,3 @@ def _scan(scan: PreparedScan, header: Header) -> Scan:
         age_years=header.age,
         sex=header.sex,
     )
-
-
-def _rejection(scan: PreparedScan, reason: str, message: str, hint: str) -> Rejection:
-    return Rejection(reason, message, hint, scan.milliseconds, scan.sha256)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from aidpost_device.bundle.admit import expiry_alarm
+from aidpost_device.bundle.manifest import ImageInput
 from aidpost_device.bundle.verify import VerifiedBundle
 from aidpost_device.clock import today
 from aidpost_device.decision import BLANK_CONTRAST, RULES, require_applicable
@@ -28,9 +29,10 @@ from aidpost_device.screening import outputs
 from aidpost_device.screening.gallery import Gallery, collect_pictures
 from aidpost_device.screening.parallel import read_scans
 from aidpost_device.screening.recorder import Recorder
+from aidpost_device.screening.rejected import describe
 from aidpost_device.screening.resume import Offer, remaining
 from aidpost_device.screening.source import absolute, list_files
-from aidpost_device.store.records import Item, Known, ReadingKey, Rejection, Stamp
+from aidpost_device.store.records import Item, Known, ReadingKey, Stamp
 from aidpost_device.store.store import Store
 
 if TYPE_CHECKING:
@@ -108,7 +110,7 @@ def screen(
         recorder, read = Recorder(store, screening), 0
         results = pool.results(offer, store.expected(key, todo))
         scans = read_scans(results, reader, recorder.has_reading, workers)
-        for was_known in _record(scans, reader, recorder, gallery):
+        for was_known in _record(scans, reader, recorder, gallery, spec):
             before, read = before + was_known, read + (not was_known)
             if progress:
                 progress(before + read, len(listing.files))
@@ -136,13 +138,13 @@ def _record(
     reader: Reader,
     recorder: Recorder,
     gallery: Gallery,
+    accepted: ImageInput,
 ) -> Iterator[bool]:
     """Record scans as they come, and keep pictures of the worst; yields of each whether it held what was expected."""
     for scan, found in scans:
         stamp = Stamp(os.fsencode(scan.path), scan.size_bytes, scan.mtime_ns)
         if isinstance(scan, RejectedScan):
-            rejection = Rejection(scan.reason, scan.message, scan.hint, scan.milliseconds, scan.sha256)
-            recorder.add(Item(stamp, rejection))
+            recorder.add(Item(stamp, describe(scan, scan.reason, scan.message, scan.hint, accepted)))
         elif isinstance(scan, KnownScan) or found is None:
             recorder.add(Item(stamp, Known(scan.sha256)))
         else:

@@ -24,7 +24,7 @@ def ensure_scan(connection: sqlite3.Connection, scan: Scan) -> int:
         connection,
         "INSERT INTO scan (study_id, sha256, size_bytes, modality, view, body_part, sop_uid, age_years, sex) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        _ensure_study(connection, scan),
+        ensure_study(connection, scan.person, scan.study_uid, scan.sha256),
         scan.sha256,
         scan.size_bytes,
         scan.modality,
@@ -36,13 +36,14 @@ def ensure_scan(connection: sqlite3.Connection, scan: Scan) -> int:
     )
 
 
-def _ensure_study(connection: sqlite3.Connection, scan: Scan) -> int:
-    code = study_code(scan)
+def ensure_study(connection: sqlite3.Connection, person: Person, uid: str, sha256: str = "") -> int:
+    """Give the study's id; make it and its person where they are new. One without a UID is named by its content."""
+    code = study_code(person, uid, sha256)
     found = connection.execute("SELECT id FROM study WHERE code = ?", (code,)).fetchone()
     if found is not None:
         return int(found[0])
-    person = _ensure_person(connection, scan.person)
-    return insert(connection, "INSERT INTO study (person_id, code, uid) VALUES (?, ?, ?)", person, code, scan.study_uid)
+    made = _ensure_person(connection, person)
+    return insert(connection, "INSERT INTO study (person_id, code, uid) VALUES (?, ?, ?)", made, code, uid)
 
 
 def _ensure_person(connection: sqlite3.Connection, person: Person) -> int:

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import secrets
 
-from aidpost_device.store.records import Scan
+from aidpost_device.store.records import Person
 
 _CROCKFORD = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", "0123456789ABCDEFGHJKMNPQRSTVWXYZ")
 
@@ -16,14 +16,13 @@ def new_pseudonym() -> str:
     return f"P-{_spell(secrets.token_bytes(10))}"
 
 
-def study_code(scan: Scan) -> str:
-    """Name the study of a scan, the same on every box: a digest of the person's id and the study's UID.
+def study_code(person: Person, uid: str, sha256: str) -> str:
+    """Name a study, the same on every box: a digest of the person's id and the study's UID.
 
-    A scan without a study UID is a study of its own, named by its content. A UID is not guessable, so neither the UID
-    nor the person's id can be found from the code.
+    A scan without a study UID is a study of its own, named by its content, `sha256`. A UID is not guessable, so neither
+    the UID nor the person's id can be found from the code.
     """
-    person = scan.person
-    parts = (person.issuer, person.local_id, scan.study_uid) if scan.study_uid else ("", "", scan.sha256)
+    parts = (person.issuer, person.local_id, uid) if uid else ("", "", sha256)
     content = "\0".join(("aidpost study 1", *parts)).encode("utf-8", "surrogatepass")
     return f"S-{_spell(hashlib.sha256(content).digest()[:10])}"
 

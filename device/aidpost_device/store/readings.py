@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from aidpost_device import __version__
 from aidpost_device.store.connection import insert
-from aidpost_device.store.people import ensure_scan
+from aidpost_device.store.people import ensure_scan, ensure_study
 from aidpost_device.store.records import Reading, ReadingKey, Rejection
 
 
@@ -55,11 +55,14 @@ def put_reading(connection: sqlite3.Connection, key: ReadingKey, reading: Readin
 
 
 def put_rejection(connection: sqlite3.Connection, rejection: Rejection) -> int:
-    """Add a rejection and return its id."""
+    """Add a rejection and return its id; make its study where that is new."""
+    study = ensure_study(connection, rejection.person, rejection.study_uid) if rejection.study_uid else None
     return insert(
         connection,
-        "INSERT INTO rejection (sha256, reason, message, hint, milliseconds, program, created_at) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO rejection (study_id, film_lost, sha256, reason, message, hint, milliseconds, program, created_at) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        study,
+        rejection.film_lost,
         rejection.sha256,
         rejection.reason,
         rejection.message,

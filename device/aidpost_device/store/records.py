@@ -87,6 +87,11 @@ class Rejection:
     milliseconds: float
     sha256: str | None = None
     """Digest of the content; None where it could not be read to its end."""
+    person: Person = Person()
+    study_uid: str = ""
+    """DICOM Study Instance UID (0020,000D) of the study it belongs to; empty where that is not known."""
+    film_lost: bool = False
+    """Whether its study lacks a film because this file was not read."""
 
 
 @dataclass(frozen=True)

@@ -31,12 +31,20 @@ class ScanRow:
     model: Model
     decoder: str
     milliseconds: float
+    film_unreadable: bool = False
+    """Whether a film of the study could not be read in this screening."""
 
     @property
     def reasons(self) -> tuple[Reason, ...]:
-        """The reasons of all findings, each once."""
+        """The reasons of all findings, each once, and those of the study."""
         found = dict.fromkeys(reason for finding in self.findings for reason in finding.reasons)
-        return (*found, Reason.OTHER_SCAN) if self.other_scan else tuple(found)
+        return (*found, *self.study_reasons)
+
+    @property
+    def study_reasons(self) -> tuple[Reason, ...]:
+        """The reasons that lie in the study's other files."""
+        given = ((Reason.OTHER_SCAN, self.other_scan), (Reason.FILM_UNREADABLE, self.film_unreadable))
+        return tuple(reason for reason, applies in given if applies)
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,10 @@ class RejectedRow:
     message: str
     hint: str
     milliseconds: float
+    study: str = ""
+    """The study's code; empty where no header says which it belongs to."""
+    person: str = ""
+    """The person's pseudonym; empty where the study is."""
 
 
 Row: TypeAlias = ScanRow | RejectedRow
@@ -56,11 +68,11 @@ Row: TypeAlias = ScanRow | RejectedRow
 
 def rows(connection: sqlite3.Connection, screening: int, key: ReadingKey) -> Iterator[Row]:
     """Give the files of a screening in the order of their paths."""
-    words = _study_words(connection, screening, key)
+    decided = _decide_studies(connection, screening, key)
     found = connection.execute(_ITEMS, (key.bundle_sha256, key.settings_sha256, screening))
     for _, group in groupby(found, key=itemgetter(0)):
         lines = list(group)
-        yield _rejected_row(lines[0]) if lines[0][_REJECTION_AT] is not None else _scan_row(lines, words)
+        yield _rejected_row(lines[0]) if lines[0][_REJECTION_AT] is not None else _scan_row(lines, decided)
 
 
 # The order of the primary keys of `item` and `reading_finding` is the order asked for: nothing is sorted.
@@ -74,7 +86,7 @@ SELECT item.path,
 FROM item
 LEFT JOIN rejection ON rejection.id = item.rejection_id
 LEFT JOIN scan ON scan.id = item.scan_id
-LEFT JOIN study ON study.id = scan.study_id
+LEFT JOIN study ON study.id = coalesce(scan.study_id, rejection.study_id)
 LEFT JOIN person ON person.id = study.person_id
 LEFT JOIN reading ON reading.scan_id = scan.id AND (reading.bundle_sha256, reading.settings_sha256) = (?, ?)
 LEFT JOIN reading_finding AS finding ON finding.reading_id = reading.id
@@ -82,6 +94,7 @@ WHERE item.screening_id = ?
 ORDER BY item.path, finding.position"""
 _REJECTION_AT = 1
 _SCAN_AT = 6
+_STUDY_AT = 8
 _FINDING_AT = 16
 
 _WORDS = """
@@ -95,8 +108,22 @@ WHERE scan.study_id IN (SELECT study_id FROM scan WHERE id IN here)
 ORDER BY scan.study_id, scan.id, finding.position"""
 
 
-def _study_words(connection: sqlite3.Connection, screening: int, key: ReadingKey) -> dict[int, tuple[Word, bool]]:
-    """Each study's word, and whether it takes a scan that is not in this screening to come to it."""
+_LOST = """
+SELECT DISTINCT rejection.study_id FROM item JOIN rejection ON rejection.id = item.rejection_id
+WHERE item.screening_id = ? AND rejection.film_lost"""
+
+
+@dataclass(frozen=True)
+class _Decided:
+    """A study's word and what lies in its other files."""
+
+    word: Word
+    other_scan: bool
+    film_unreadable: bool
+
+
+def _decide_studies(connection: sqlite3.Connection, screening: int, key: ReadingKey) -> dict[int, _Decided]:
+    lost = {study for (study,) in connection.execute(_LOST, (screening,))}
     found = connection.execute(_WORDS, (screening, key.bundle_sha256, key.settings_sha256))
     decided = {}
     for study, lines in groupby(found, key=itemgetter(0)):
@@ -105,31 +132,33 @@ def _study_words(connection: sqlite3.Connection, screening: int, key: ReadingKey
             scans.append([_finding(*line[3:]) for line in group])
             if is_here:
                 here.append(scans[-1])
-        word = decide_study(scans)
-        decided[study] = (word, word is not decide_study(here))
+        word = decide_study(scans, film_lost=study in lost)
+        decided[study] = _Decided(word, word is not decide_study(here, film_lost=study in lost), study in lost)
     return decided
 
 
-def _scan_row(lines: list[tuple[Any, ...]], words: dict[int, tuple[Word, bool]]) -> ScanRow:
+def _scan_row(lines: list[tuple[Any, ...]], decided: dict[int, _Decided]) -> ScanRow:
     sha256, study_id, study, person, *model, decoder, milliseconds = lines[0][_SCAN_AT:_FINDING_AT]
-    decision, other_scan = words[study_id]
+    of_study = decided[study_id]
     return ScanRow(
         path=lines[0][0],
         sha256=sha256,
         study=study,
         person=person,
-        decision=decision,
-        other_scan=other_scan,
+        decision=of_study.word,
+        other_scan=of_study.other_scan,
         findings=tuple(_finding(*line[_FINDING_AT:]) for line in lines),
         model=Model(*model),
         decoder=decoder,
         milliseconds=milliseconds,
+        film_unreadable=of_study.film_unreadable,
     )
 
 
 def _rejected_row(line: tuple[Any, ...]) -> RejectedRow:
     path, reason, sha256, message, hint, milliseconds = line[:_SCAN_AT]
-    return RejectedRow(path, sha256, reason, message, hint, milliseconds)
+    study, person = line[_STUDY_AT : _STUDY_AT + 2]
+    return RejectedRow(path, sha256, reason, message, hint, milliseconds, study or "", person or "")
 
 
 def _finding(label: str, probability: float, threshold: float, word: str, reasons: str) -> FindingDecision:

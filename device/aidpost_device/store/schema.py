@@ -143,4 +143,12 @@ STEPS = (
             *_SCREENINGS,
         ),
     ),
+    Step(
+        "rejections belong to studies",
+        1,
+        (
+            "ALTER TABLE rejection ADD COLUMN study_id INTEGER REFERENCES study (id)",
+            "ALTER TABLE rejection ADD COLUMN film_lost INTEGER NOT NULL DEFAULT 0",
+        ),
+    ),
 )
