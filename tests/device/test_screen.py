@@ -413,6 +413,21 @@ def test_a_screening_that_is_stopped_goes_on(run: Screen, folder: Path, out: Pat
     assert page.count('src="data:image/jpeg') == 60, "pictures of what was read before are made again"
 
 
+def test_a_list_gone_on_with_without_its_stick_keeps_what_was_read(ready: Home, folder: Path, out: Path) -> None:
+    listed = [scans.png(folder / f"{seed}.png", seed) for seed in range(6)]
+    calls, bundle = iter([False] * 3), active_bundle(ready)
+    first = screen(ready, bundle, [], out, listed=listed, workers=1, stop=lambda: next(calls, True))
+    assert (first.complete, first.read) == (False, 3)
+    before = table(out)
+    folder.rename(folder.parent / "unplugged")
+    outcome = screen(ready, bundle, [], out, listed=listed, workers=1)
+    after = table(out)
+    assert after[:3] == before
+    assert [row["reasons"] for row in after[3:]] == ["missing"] * 3
+    assert outcome.complete
+    assert outcome.digest.files == 6
+
+
 def test_a_picture_of_a_file_that_is_gone_is_missing_and_the_page_says_so(run: Screen, folder: Path, out: Path) -> None:
     scans.png(folder / "a.png", 1)
     scans.png(folder / "b.png", 2)

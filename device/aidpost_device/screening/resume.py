@@ -13,8 +13,7 @@ from aidpost_device.store.store import Screening, Store
 
 def remaining(store: Store, screening: Screening, listing: Listing) -> list[Stamp]:
     """Record what cannot be read at all, and return the files that this screening has still to read."""
-    unusable = {item.stamp: item for item in listing.unusable}
-    store.record(screening, [unusable[stamp] for stamp in store.remaining(screening, unusable)])
+    store.record(screening, store.without_row(screening, listing.unusable))
     return store.remaining(screening, listing.files)
 
 

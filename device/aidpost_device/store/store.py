@@ -79,7 +79,16 @@ class Store:
         the same time of change where the machine has no clock.
         """
         with speaking(self.path):
-            return [stamp for stamp in stamps if not _recorded(self._connection, screening, stamp)]
+            return [
+                stamp
+                for stamp in stamps
+                if _row(self._connection, screening, stamp.path) != (stamp.size_bytes, stamp.mtime_ns)
+            ]
+
+    def without_row(self, screening: Screening, items: Iterable[Item]) -> list[Item]:
+        """Give the items whose path this screening has no row of. What was read stands, also if its disk is gone."""
+        with speaking(self.path):
+            return [item for item in items if _row(self._connection, screening, item.stamp.path) is None]
 
     def expected(self, key: ReadingKey, stamps: Iterable[Stamp]) -> dict[bytes, str]:
         """Give, by path, the digest of what was last read at a stamp with this key. Only the content can prove it."""
@@ -122,11 +131,12 @@ class Store:
             yield self._connection
 
 
-def _recorded(connection: sqlite3.Connection, screening: Screening, stamp: Stamp) -> bool:
-    found = connection.execute(
-        "SELECT size_bytes, mtime_ns FROM item WHERE screening_id = ? AND path = ?", (screening.id, stamp.path)
+def _row(connection: sqlite3.Connection, screening: Screening, path: bytes) -> tuple[int, int] | None:
+    """Give the size and the time of change that a path was recorded with."""
+    found: tuple[int, int] | None = connection.execute(
+        "SELECT size_bytes, mtime_ns FROM item WHERE screening_id = ? AND path = ?", (screening.id, path)
     ).fetchone()
-    return bool(found == (stamp.size_bytes, stamp.mtime_ns))
+    return found
 
 
 def _read_earlier(connection: sqlite3.Connection, key: ReadingKey, stamp: Stamp) -> str | None:
