@@ -139,6 +139,41 @@ def test_a_list_is_read_as_find_writes_it(tmp_path: Path) -> None:
         read_list(tmp_path / "missing")
 
 
+def test_a_list_with_a_mark_of_its_encoding(tmp_path: Path) -> None:
+    listed = touch(tmp_path / "list.txt", b"\xef\xbb\xbf/a\r\n/b\r\n")
+    assert [os.fsencode(path) for path in read_list(listed)] == [b"/a", b"/b"]
+
+
+def test_a_list_that_separates_by_nul_says_so(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="by NUL") as caught:
+        read_list(touch(tmp_path / "list.txt", b"/a\0/b\0"))
+    assert "find -print" in caught.value.hint
+
+
+def test_lines_that_are_no_paths_have_rows_and_stop_nothing(tmp_path: Path) -> None:
+    touch(tmp_path / "a")
+    (tmp_path / "round").symlink_to("round")
+    odd = (b"x" * 300, b"a\0b", b"../a\0b", b"../" + b"y" * 300, b"round/../c", b"a/b", b"a/../b", b"\xff")
+    listed = [Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)) for name in odd]
+    listing = list_files([], [*listed, tmp_path / "a"])
+    assert [stamp.path for stamp in listing.files] == [os.fsencode(tmp_path / "a")]
+    reasons = {item.outcome.reason for item in listing.unusable if isinstance(item.outcome, Rejection)}
+    assert reasons == {"missing"}
+    assert len(listing) == len(odd) + 1
+    with pytest.raises(SettingError, match="no file or folder"):
+        list_files([tmp_path / ("x" * 300)])
+
+
+def test_a_folder_that_may_not_be_entered_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refusing(path: object, **options: object) -> os.stat_result:
+        raise PermissionError(13, "Permission denied")
+
+    listed = tmp_path / "locked" / "a"
+    monkeypatch.setattr(os, "stat", refusing)
+    (item,) = list_files([], [listed]).unusable
+    assert item.stamp.path == os.fsencode(listed)
+
+
 def test_the_same_request_has_the_same_digest(tmp_path: Path) -> None:
     for name in "ab":
         touch(tmp_path / name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import os
 import stat
@@ -59,10 +60,10 @@ def list_files(named: Sequence[Path], listed: Sequence[Path] = (), skip: Sequenc
     `listed` one that is missing has a row that says so.
     """
     for path in named:
-        if not path.exists():
+        if not os.path.exists(path):  # noqa: PTH110 - the method raises for what cannot be a path
             raise SettingError(f"There is no file or folder {path}.", "Check the name, and whether the disk is there.")
     roots = [_root(path) for path in (*named, *listed)]
-    ours = {(status.st_dev, status.st_ino) for status in (path.stat() for path in skip if path.exists())}
+    ours = {(status.st_dev, status.st_ino) for status in (path.stat() for path in skip if os.path.exists(path))}  # noqa: PTH110
     files: dict[bytes, Stamp] = {}
     unusable: dict[bytes, Item] = {}
     for root in roots:
@@ -79,19 +80,36 @@ def list_files(named: Sequence[Path], listed: Sequence[Path] = (), skip: Sequenc
 
 
 def read_list(path: Path) -> list[Path]:
-    """Read a list of files and folders, one path to a line, as `find` writes it; empty lines do not count."""
-    lines = read_incoming(path, LIST_BYTES).split(b"\n")
+    """Read a list of files and folders, one path to a line, as `find` writes it; empty lines do not count.
+
+    Raises `SettingError` where it cannot be read, or separates its paths by NUL. A line that is no path gets a row.
+    """
+    content = read_incoming(path, LIST_BYTES).removeprefix(codecs.BOM_UTF8)
+    lines = content.split(b"\n")
+    if b"\0" in content and len(lines) == 1:
+        raise SettingError(
+            f"The list {path} separates its paths by NUL, as `find -print0` does.",
+            "Write one path to a line, as `find -print` does.",
+        )
     return [Path(os.fsdecode(line)) for line in (line.rstrip(b"\r") for line in lines) if line]
 
 
 def absolute(path: Path) -> bytes:
     """Make a path absolute as bytes; links stay as they are named, unless `..` makes it unsafe to keep them."""
-    return os.fsencode(path.resolve() if ".." in path.parts else path.absolute())
+    return os.fsencode(_resolved(path) if ".." in path.parts else path.absolute())
 
 
 def _root(path: Path) -> bytes:
     """Make a named path absolute. A link to a file is replaced by that file: decode workers open no links."""
-    return absolute(path.resolve() if path.is_file() else path)
+    return absolute(_resolved(path) if os.path.isfile(path) else path)  # noqa: PTH113 - the method raises
+
+
+def _resolved(path: Path) -> Path:
+    """Follow links as far as the disk tells; what cannot be a path stays as it is and has a row later."""
+    try:
+        return path.resolve()
+    except (OSError, ValueError, RuntimeError):  # the last: links that go round
+        return path.absolute()
 
 
 def _walk(root: bytes, ours: set[tuple[int, int]]) -> Iterator[Stamp | Item]:
@@ -101,7 +119,7 @@ def _walk(root: bytes, ours: set[tuple[int, int]]) -> Iterator[Stamp | Item]:
         path = waiting.pop()
         try:
             status = os.stat(path, follow_symlinks=path is root)  # noqa: PTH116 - paths are bytes
-        except OSError:
+        except (OSError, ValueError):  # the latter: no path has a NUL in it
             yield _refuse(path, Unusable.MISSING)
             continue
         if stat.S_ISREG(status.st_mode):
