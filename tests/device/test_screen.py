@@ -380,6 +380,18 @@ def test_an_exchanged_file_is_read_though_its_size_and_time_are_the_same(
     assert readings_in(ready) == 3
 
 
+@pytest.mark.parametrize("year", [1600, 2300, 2400])
+def test_a_time_of_change_that_cannot_be_is_no_hindrance(run: Screen, folder: Path, out: Path, year: int) -> None:
+    path = scans.png(folder / "1.png", 1)
+    seconds = (year - 1970) * 31_556_952
+    os.utime(path, (seconds, seconds))
+    scans.png(folder / "2.png", 2)
+    outcome = run()
+    assert (outcome.complete, outcome.read) == (True, 2)
+    assert "REJECTED" not in {row["decision"] for row in table(out)}
+    assert run().before == 2
+
+
 def test_a_content_that_moved_keeps_its_reading(run: Screen, folder: Path, out: Path, ready: Home) -> None:
     scans.png(folder / "a.png", 1)
     run()

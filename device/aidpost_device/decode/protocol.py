@@ -53,7 +53,7 @@ class Facts(msgspec.Struct, frozen=True, array_like=True):
 
     sha256: Sha256 | None = None
     size_bytes: Annotated[int, Meta(ge=0, le=_LARGEST)] = 0
-    mtime_ns: Annotated[int, Meta(ge=-_LARGEST, le=_LARGEST)] = 0
+    mtime_ns: Annotated[int, Meta(ge=-_LARGEST - 1, le=_LARGEST)] = 0
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):

@@ -16,6 +16,15 @@ _KEPT_BYTES = 64 * 2**20
 """Size up to which the memory of one file is kept for the next, so that it need not be asked for again."""
 
 
+_FURTHEST = 2**63 - 1
+"""Nanoseconds: the year 2262. A clock or a stick may be wrong by centuries; records have 64 bits for it."""
+
+
+def changed_ns(status: os.stat_result) -> int:
+    """Time of a file's last change, nanoseconds since 1970, as far as a record can hold it."""
+    return max(-_FURTHEST, min(status.st_mtime_ns, _FURTHEST))
+
+
 @dataclass(frozen=True, eq=False)
 class ScanFile:
     """A file's bytes with what is known of it. The bytes are valid until the next file is read."""
@@ -60,7 +69,7 @@ class Reader:
         after = os.fstat(handle)
         if place < size or (after.st_size, after.st_mtime_ns) != (size, before.st_mtime_ns):
             raise rejection(Reason.CHANGING, "is still being written")
-        return ScanFile(content, Facts(hashlib.sha256(content).hexdigest(), size, before.st_mtime_ns))
+        return ScanFile(content, Facts(hashlib.sha256(content).hexdigest(), size, changed_ns(before)))
 
     def _memory_of(self, size: int) -> memoryview:
         if len(self._memory) < size or len(self._memory) > max(size, _KEPT_BYTES):

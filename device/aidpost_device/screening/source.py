@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from aidpost_device.decode.scan_file import changed_ns
 from aidpost_device.errors import SettingError
 from aidpost_device.incoming import read_incoming
 from aidpost_device.store.records import Item, Rejection, Stamp
@@ -123,7 +124,7 @@ def _walk(root: bytes, ours: set[tuple[int, int]]) -> Iterator[Stamp | Item]:
             yield _refuse(path, Unusable.MISSING)
             continue
         if stat.S_ISREG(status.st_mode):
-            yield Stamp(path, status.st_size, status.st_mtime_ns)
+            yield Stamp(path, status.st_size, changed_ns(status))
         elif stat.S_ISLNK(status.st_mode):
             yield _refuse(path, Unusable.LINK)
         elif not stat.S_ISDIR(status.st_mode):
