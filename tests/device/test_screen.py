@@ -22,7 +22,7 @@ import pytest
 from aidpost_device.bundle.install import Installed, active_bundle
 from aidpost_device.bundle.manifest import AgeRange, ImageInput
 from aidpost_device.cli.main import main
-from aidpost_device.errors import BundleError, SettingError, StorageFullError
+from aidpost_device.errors import BundleError, DecodeServiceError, SettingError, StorageFullError
 from aidpost_device.home import Home
 from aidpost_device.prepare import prepare_bytes
 from aidpost_device.screening.outputs import output_folder
@@ -423,6 +423,36 @@ def test_a_screening_that_is_stopped_goes_on(run: Screen, folder: Path, out: Pat
     assert readings_in(ready) == 30
     page = (out / "report.html").read_text(encoding="utf-8")
     assert page.count('src="data:image/jpeg') == 60, "pictures of what was read before are made again"
+
+
+def test_files_that_went_away_are_not_counted_as_read(run: Screen, folder: Path, out: Path) -> None:
+    for seed in range(8):
+        scans.png(folder / f"{seed}.png", seed)
+    for kept, left in ((4, 4), (2, 2)):
+        calls = iter([False] * kept)
+        outcome = run(stop=lambda calls=calls: next(calls, True))
+        assert (outcome.unread, outcome.complete) == (left, False)
+        assert f"Incomplete: {left} of " in (out / "report.html").read_text(encoding="utf-8")
+        for row in table(out):
+            Path(row["path"]).unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("ending", [DecodeServiceError("The service has ended."), KeyboardInterrupt()])
+def test_what_was_read_is_kept_when_a_run_is_ended(
+    run: Screen, folder: Path, ready: Home, monkeypatch: pytest.MonkeyPatch, ending: BaseException
+) -> None:
+    monkeypatch.setattr("aidpost_device.screening.recorder.SECONDS", 3600)
+    for seed in range(12):
+        scans.png(folder / f"{seed:02}.png", seed)
+
+    def progress(done: int, files: int) -> None:
+        if done == 5:
+            raise ending
+
+    with pytest.raises(type(ending)):
+        run(progress=progress)
+    assert readings_in(ready) == 5
+    assert run().before == 5
 
 
 def test_a_list_gone_on_with_without_its_stick_keeps_what_was_read(ready: Home, folder: Path, out: Path) -> None:

@@ -80,7 +80,7 @@ def _screen(
     _summarise(outcome, out)
     if not outcome.complete:
         raise StoppedError(
-            f"stopped: {outcome.files - outcome.digest.files} of {outcome.files} files are not read yet.",
+            f"stopped: {outcome.unread} of {outcome.files} files are not read yet.",
             "Give the same command again to go on; what was read is kept.",
         )
 

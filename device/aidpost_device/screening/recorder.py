@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from time import monotonic
+from types import TracebackType
+from typing import Self
 
 from aidpost_device.store.records import Item, Reading
 from aidpost_device.store.store import Screening, Store
@@ -14,13 +16,21 @@ SECONDS = 0.5
 
 
 class Recorder:
-    """Records one screening's files."""
+    """Records one screening's files. A context manager: however the block ends, what it has taken is recorded."""
 
     def __init__(self, store: Store, screening: Screening) -> None:
         self._store, self._screening = store, screening
         self._waiting: list[Item] = []
         self._contents: set[str] = set()
         self._since = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.flush()
 
     def has_reading(self, sha256: str) -> bool:
         """Whether this content has been read with this bundle and these settings."""

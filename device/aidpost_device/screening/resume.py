@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from aidpost_device.screening.source import Listing
@@ -17,17 +17,9 @@ def remaining(store: Store, screening: Screening, listing: Listing) -> list[Stam
     return store.remaining(screening, listing.files)
 
 
-class Offer:
-    """The paths to be read, in order. It ends early once `stop` says so, and remembers that it did."""
-
-    def __init__(self, stamps: Sequence[Stamp], stop: Callable[[], bool]) -> None:
-        self._stamps, self._stop = stamps, stop
-        self.stopped = False
-        """Whether some files were not offered."""
-
-    def __iter__(self) -> Iterator[Path]:
-        for stamp in self._stamps:
-            if self._stop():
-                self.stopped = True
-                return
-            yield Path(os.fsdecode(stamp.path))
+def offer(stamps: Iterable[Stamp], stop: Callable[[], bool]) -> Iterator[Path]:
+    """Give the paths to be read, in order, until `stop` says so."""
+    for stamp in stamps:
+        if stop():
+            return
+        yield Path(os.fsdecode(stamp.path))

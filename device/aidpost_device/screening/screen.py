@@ -30,7 +30,7 @@ from aidpost_device.screening.gallery import Gallery, collect_pictures
 from aidpost_device.screening.parallel import read_scans
 from aidpost_device.screening.recorder import Recorder
 from aidpost_device.screening.rejected import describe
-from aidpost_device.screening.resume import Offer, remaining
+from aidpost_device.screening.resume import offer, remaining
 from aidpost_device.screening.source import absolute, list_files
 from aidpost_device.store.records import Item, Known, ReadingKey, Stamp
 from aidpost_device.store.store import Store
@@ -69,9 +69,14 @@ class Outcome:
     """Files read or rejected in this run."""
     before: int
     """Files that were done before: by this screening, or by an earlier one that found the same content there."""
+    unread: int
+    """Files that are not read yet, because it was stopped."""
     seconds: float
-    complete: bool
-    """False when it was stopped before all files were read."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether all files were read."""
+        return not self.unread
 
 
 def screen(
@@ -106,17 +111,19 @@ def screen(
         screening = store.begin(absolute(out), listing.sha256, key)
         todo = remaining(store, screening, listing)
         reader = _open_reader(bundle, pool, prefer)
-        offer, gallery, before = Offer(todo, stop), Gallery(), len(listing.files) - len(todo)
-        recorder, read = Recorder(store, screening), 0
-        results = pool.results(offer, store.expected(key, todo))
-        scans = read_scans(results, reader, recorder.has_reading, workers)
-        for was_known in _record(scans, reader, recorder, gallery, spec):
-            before, read = before + was_known, read + (not was_known)
-            if progress:
-                progress(before + read, len(listing.files))
+        gallery, files = Gallery(), len(listing.files)
+        before, read = files - len(todo), 0
+        with Recorder(store, screening) as recorder:
+            results = pool.results(offer(todo, stop), store.expected(key, todo))
+            scans = read_scans(results, reader, recorder.has_reading, workers)
+            for was_known in _record(scans, reader, recorder, gallery, spec):
+                before, read = before + was_known, read + (not was_known)
+                if progress:
+                    progress(before + read, files)
+        unread = files - before - read
         digest = outputs.write_tables(out, store.rows(screening), bundle.manifest)
         pictures = collect_pictures(digest, gallery, pool, reader)
-        outcome = Outcome(digest, reader.variant, len(listing), read, before, monotonic() - started, not offer.stopped)
+        outcome = Outcome(digest, reader.variant, len(listing), read, before, unread, monotonic() - started)
         outputs.write_page(out, _page(bundle, outcome, pictures))
         if outcome.complete:
             store.finish(screening)
@@ -152,7 +159,6 @@ def _record(
             if found.shown is not None and gallery.wants(found.shown.rank):
                 gallery.offer(scan.sha256, found.shown.rank, reader.picture(scan.pixels, found.shown))
         yield isinstance(scan, KnownScan)
-    recorder.flush()
 
 
 def _page(bundle: VerifiedBundle, outcome: Outcome, pictures: Mapping[str, Picture]) -> str:
@@ -164,7 +170,7 @@ def _page(bundle: VerifiedBundle, outcome: Outcome, pictures: Mapping[str, Pictu
         variant=next(variant for variant in manifest.variants if variant.name == outcome.variant),
         bundle_sha256=bundle.sha256,
         written=now.isoformat() if now else "",
-        unread=0 if outcome.complete else max(1, outcome.files - outcome.digest.files),
+        unread=outcome.unread,
         alarm=expiry_alarm(manifest, now),
     )
     return render(header, outcome.digest, pictures)
