@@ -118,6 +118,13 @@ def test_a_named_path_that_is_missing_stops_before_anything_starts(tmp_path: Pat
         list_files([touch(tmp_path / "a"), tmp_path / "missing"])
 
 
+def test_our_own_folder_is_not_screened_and_the_message_says_so(tmp_path: Path) -> None:
+    touch(tmp_path / "scan")
+    with pytest.raises(SettingError, match="is the output folder itself") as caught:
+        list_files([tmp_path], skip=(tmp_path,))
+    assert "--out" in caught.value.hint
+
+
 def test_nothing_to_screen_is_an_error(tmp_path: Path) -> None:
     touch(tmp_path / ".hidden")
     with pytest.raises(SettingError, match="nothing to screen"):

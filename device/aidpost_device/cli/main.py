@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -60,6 +61,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 refused with a reason, 2 wrong usage, 70 a fault of the program."""
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="replace")  # a terminal without a letter shows a question mark instead
     try:
         code = aidpost.main(arguments, prog_name="aidpost", standalone_mode=False)
     except click.exceptions.Abort:
@@ -78,7 +81,7 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         _complain(
             f"a fault in the program: {type(error).__name__}: {error}",
-            "Run the command again with --debug and report it.",
+            f"Run `{' '.join(('aidpost --debug', *arguments[:2]))} …` to see where, and report it.",
         )
         code = 70
     sys.exit(code if isinstance(code, int) else 0)

@@ -58,13 +58,18 @@ def list_files(named: Sequence[Path], listed: Sequence[Path] = (), skip: Sequenc
 
     Links are followed where they are named and nowhere below; hidden files and folders are left out, and so are the
     folders in `skip` (our own output). Raises `SettingError` when a `named` path is missing or nothing is found; a
-    `listed` one that is missing has a row that says so.
+    `listed` one that is missing has a row that says so. A `named` path must not be in `skip` either.
     """
+    ours = {_identity(path.stat()) for path in skip if os.path.exists(path)}  # noqa: PTH110 - the method raises
     for path in named:
         if not os.path.exists(path):  # noqa: PTH110 - the method raises for what cannot be a path
             raise SettingError(f"There is no file or folder {path}.", "Check the name, and whether the disk is there.")
+        if _identity(path.stat()) in ours:
+            raise SettingError(
+                f"{path} is the output folder itself, or the box's own, and nothing in these is screened.",
+                "Name the folder with the scans, and another one with --out.",
+            )
     roots = [_root(path) for path in (*named, *listed)]
-    ours = {(status.st_dev, status.st_ino) for status in (path.stat() for path in skip if os.path.exists(path))}  # noqa: PTH110
     files: dict[bytes, Stamp] = {}
     unusable: dict[bytes, Item] = {}
     for root in roots:
@@ -129,11 +134,16 @@ def _walk(root: bytes, ours: set[tuple[int, int]]) -> Iterator[Stamp | Item]:
             yield _refuse(path, Unusable.LINK)
         elif not stat.S_ISDIR(status.st_mode):
             yield _refuse(path, Unusable.NOT_A_FILE)
-        elif (status.st_dev, status.st_ino) not in ours:
+        elif _identity(status) not in ours:
             try:
                 waiting += _entries(path)
             except OSError:
                 yield _refuse(path, Unusable.FOLDER_UNREADABLE)
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    """What tells a folder from others, whatever it is called."""
+    return status.st_dev, status.st_ino
 
 
 def _entries(folder: bytes) -> list[bytes]:

@@ -85,7 +85,7 @@ def _explain(path: Path, error: sqlite3.Error) -> AidpostError:
             f"No space is left for the store {path}.",
             "Free some space on this disk and run the command again; what was recorded is safe.",
         )
-    message, hint = _MEANINGS.get(code, (f"failed: {error}", "Run the command again with --debug and report it."))
+    message, hint = _MEANINGS.get(code, (f"failed: {error}", "Run it again as `aidpost --debug …` and report it."))
     return StoreError(f"The store {path} {message}.", hint)
 
 
