@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import floor
 
+from aidpost_device.bundle.image_input import image_input
 from aidpost_device.bundle.manifest import Finding, FindingNumbers, ImageInput, Manifest
 from aidpost_device.errors import BundleError, EngineError
 
@@ -131,10 +132,7 @@ def require_applicable(manifest: Manifest) -> ImageInput:
 
     A rule that the bundle's author relied upon is never left out in silence.
     """
-    if not isinstance(manifest.input, ImageInput):
-        raise BundleError(
-            f"The bundle {manifest.name} reads tables of records, not scans.", "Choose a bundle for scans."
-        )
+    spec = image_input(manifest)
     unknown = [f"the quality measure {check.measure!r}" for check in manifest.quality]
     unknown += [
         f"the distance limit of {label!r}"
@@ -147,7 +145,7 @@ def require_applicable(manifest: Manifest) -> ImageInput:
             f"The bundle {manifest.name} relies on {unknown[0]}, which this program cannot apply.",
             "Update the program on this box, or install a bundle that was made for this version.",
         )
-    return manifest.input
+    return spec
 
 
 def reject(facts: Facts, accepted: ImageInput) -> Reason | None:

@@ -16,7 +16,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from aidpost_device.bundle.manifest import ImageInput, Manifest, Variant
+from aidpost_device.bundle.image_input import image_input
+from aidpost_device.bundle.manifest import Manifest, Variant
 from aidpost_device.bundle.verify import VerifiedBundle
 from aidpost_device.errors import EngineError, TargetError
 
@@ -145,13 +146,6 @@ class Engine:
 
     def _bad(self, message: str) -> EngineError:
         return EngineError(f"Variant {self.variant.name} of {self._manifest.name} {message}.", _ASK)
-
-
-def image_input(manifest: Manifest) -> ImageInput:
-    """Give the manifest's image input. Raises `EngineError` for tables, which this engine does not read."""
-    if not isinstance(manifest.input, ImageInput):
-        raise EngineError(f"Bundle {manifest.name} reads tables, not images.", "Install a bundle for images.")
-    return manifest.input
 
 
 def host_target(

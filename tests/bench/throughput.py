@@ -110,8 +110,9 @@ def naive(films: list[Path], home: Path) -> float:
 
 
 def _bundle(home: Path) -> tuple[VerifiedBundle, Variant, ImageInput]:
+    from aidpost_device.bundle.image_input import image_input
     from aidpost_device.bundle.install import active_bundle
-    from aidpost_device.engine import host_target, image_input
+    from aidpost_device.engine import host_target
     from aidpost_device.home import Home
 
     bundle = active_bundle(Home.at(home), None)

@@ -19,11 +19,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 from aidpost_device import engine as engine_module
 from aidpost_device import golden
+from aidpost_device.bundle.image_input import image_input
 from aidpost_device.bundle.manifest import Field, TableInput, Tolerance
 from aidpost_device.bundle.onnx_walk import ORT_MARK
 from aidpost_device.bundle.verify import VerifiedBundle, verify
-from aidpost_device.engine import Engine, Prediction, host_target, image_input
-from aidpost_device.errors import EngineError, GoldenError, ManifestError, ScanError, TargetError
+from aidpost_device.engine import Engine, Prediction, host_target
+from aidpost_device.errors import BundleError, EngineError, GoldenError, ManifestError, ScanError, TargetError
 from aidpost_device.timing import fastest
 
 from . import bundles
@@ -207,7 +208,7 @@ class TestLoad:
 
     def test_tables_are_refused(self, draft: bundles.Draft) -> None:
         table = draft.having(input=TableInput(fields=(Field(name="age", type="number", unit="a"),)))
-        with pytest.raises(EngineError, match="tables"):
+        with pytest.raises(BundleError, match="tables"):
             image_input(table.manifest)
 
     def test_the_session_shares_the_machine(self) -> None:

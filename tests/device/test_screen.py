@@ -547,13 +547,14 @@ def test_what_a_killed_run_was_writing_is_swept(run: Screen, folder: Path, out: 
     assert sorted(path.name for path in out.iterdir()) == [kept.name, "readings.csv", "readings.jsonl", "report.html"]
 
 
+@pytest.mark.parametrize("reason", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_output_disk_keeps_the_readings(
-    run: Screen, folder: Path, out: Path, ready: Home, monkeypatch: pytest.MonkeyPatch
+    run: Screen, folder: Path, out: Path, ready: Home, monkeypatch: pytest.MonkeyPatch, reason: int
 ) -> None:
     scans.png(folder / "1.png", 1)
 
     def full(handle: int) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise OSError(reason, os.strerror(reason))
 
     with monkeypatch.context() as patched:
         patched.setattr("aidpost_device.screening.outputs.CsvTable.close", full)

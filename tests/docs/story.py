@@ -90,6 +90,7 @@ class Story:
 
     def _environment(self, step: Step) -> dict[str, str]:
         kept = {name: text for name, text in os.environ.items() if not name.startswith(("AIDPOST", "XDG_"))}
+        places = (str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")]))
         return {
             **kept,
             "AIDPOST_HOME": str(self.workspace / ".boxes" / step.document.stem),
@@ -99,5 +100,5 @@ class Story:
             "NO_COLOR": "1",
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PYTHONUNBUFFERED": "1",
-            **({"PYTHONPATH": str(REPOSITORY)} if step.hidden else {}),
+            **({"PYTHONPATH": os.pathsep.join(places)} if step.hidden else {}),
         }

@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 
 from aidpost_device import golden as device_golden
 from aidpost_device.bundle import trust_file
+from aidpost_device.bundle.image_input import image_input
 from aidpost_device.bundle.install import install
 from aidpost_device.bundle.manifest import ImageInput
 from aidpost_device.bundle.signature import public_bytes
 from aidpost_device.bundle.trust import Key, Trust, pin
 from aidpost_device.bundle.verify import VerifiedBundle, verify
 from aidpost_device.cli.main import aidpost
-from aidpost_device.engine import Engine, Target, image_input
+from aidpost_device.engine import Engine, Target
 from aidpost_device.home import Home
 from aidpost_device.prepare import prepare_bytes
 from aidpost_export import pack as packing

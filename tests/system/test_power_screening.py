@@ -64,7 +64,7 @@ def check_end(box: Box, expected: object) -> None:
     assert found == expected
     assert not (box.home / "out" / "INCOMPLETE.txt").exists()
     check_store(box.home / "store.sqlite3")
-    contents = {row["sha256"] for row in found[0] if row["study"]}
+    contents = {row["sha256"] for row in found[0] if row["finding"]}
     assert readings(box.home / "store.sqlite3") == len(contents)
 
 

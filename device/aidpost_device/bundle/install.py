@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from aidpost_device import golden
 from aidpost_device.bundle import slots, trust_file
 from aidpost_device.bundle.admit import admit
+from aidpost_device.bundle.image_input import image_input
 from aidpost_device.bundle.manifest import ImageInput, Manifest
 from aidpost_device.bundle.slots import Slot, State
 from aidpost_device.bundle.trust import Trust
 from aidpost_device.bundle.verify import VerifiedBundle, verify
-from aidpost_device.engine import Target, image_input
+from aidpost_device.engine import Target
 from aidpost_device.errors import BundleError, NoBundleError, RollbackError
 from aidpost_device.home import Home
 from aidpost_device.timing import fastest

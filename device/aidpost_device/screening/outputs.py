@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 from collections.abc import Iterable, Iterator
@@ -10,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from aidpost_device.bundle.manifest import Manifest
-from aidpost_device.durable import replacing, sync_folder, write_durably
-from aidpost_device.errors import SettingError, StorageFullError
+from aidpost_device.durable import noticing_full, replacing, sync_folder, write_durably
+from aidpost_device.errors import SettingError
 from aidpost_device.report.csv_table import CsvTable
 from aidpost_device.report.digest import Digest
 from aidpost_device.report.jsonl_lines import JsonlLines
@@ -82,14 +81,13 @@ def mark_complete(folder: Path) -> None:
 def _speaking(folder: Path) -> Iterator[None]:
     """Raise what the system says about the output folder as an error with a hint."""
     try:
-        yield
+        with noticing_full(folder):
+            yield
     except BlockingIOError as error:
         raise SettingError(
             f"Another screening is writing to {folder}.", "Wait until it has finished, or choose another --out."
         ) from error
     except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise StorageFullError(f"No space is left for {folder}.", "Free some and run the command again.") from error
         raise SettingError(
             f"The output folder {folder} cannot be used: {error.strerror}.",
             "Check the disk, or choose another folder with --out; what was read is kept.",

@@ -34,31 +34,13 @@ def connect(path: Path, steps: tuple[Step, ...]) -> sqlite3.Connection:
                     f"The disk under {path} cannot hold a write-ahead log (journal mode is {journal!r}).",
                     "Put the home folder on a local disk with a Linux file system.",
                 )
-            for pragma in (
-                "synchronous = FULL",
-                "foreign_keys = ON",
-                "recursive_triggers = ON",
-                "trusted_schema = OFF",
-            ):
+            for pragma in _PRAGMAS:
                 connection.execute(f"PRAGMA {pragma}")
             migrate(connection, steps)
         except BaseException:
             connection.close()
             raise
         return connection
-
-
-@contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Hold the write lock from the first statement; everything or nothing of the block is kept."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:  # SQLite has already rolled back after some errors
-            connection.execute("ROLLBACK")
-        raise
 
 
 def insert(connection: sqlite3.Connection, statement: str, *values: object) -> int:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from aidpost_device import __version__
 from aidpost_device.errors import StoreError
+from aidpost_device.store.transaction import transaction
 
 APPLICATION_ID = 0x41494450
 """SQLite application id of a store: "AIDP"."""
@@ -29,8 +30,7 @@ class Step:
 def migrate(connection: sqlite3.Connection, steps: tuple[Step, ...]) -> None:
     """Apply the steps that are missing. Raises `StoreError` where the store is foreign or too new for this program."""
     _refuse_foreign(connection)
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(connection):
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(_LEDGER)
         applied = connection.execute("SELECT name, oldest_reader FROM migration ORDER BY position").fetchall()
@@ -42,11 +42,6 @@ def migrate(connection: sqlite3.Connection, steps: tuple[Step, ...]) -> None:
                 "INSERT INTO migration (position, name, oldest_reader, program) VALUES (?, ?, ?, ?)",
                 (position, step.name, step.oldest_reader, __version__),
             )
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
 
 
 _LEDGER = """

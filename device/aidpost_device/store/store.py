@@ -11,12 +11,13 @@ from types import TracebackType
 from typing import Self
 
 from aidpost_device import __version__
-from aidpost_device.store.connection import connect, insert, speaking, transaction
+from aidpost_device.store.connection import connect, insert, speaking
 from aidpost_device.store.people import scan_id
 from aidpost_device.store.readings import now, put_reading, put_rejection, reading_id
 from aidpost_device.store.records import Item, Known, ReadingKey, Rejection, Stamp
 from aidpost_device.store.rows import Row, rows
 from aidpost_device.store.schema import STEPS
+from aidpost_device.store.transaction import transaction
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,6 @@ class Screening:
 
     id: int
     key: ReadingKey
-    continued: bool
-    """Whether an earlier, unfinished run is gone on with."""
 
 
 class Store:
@@ -62,7 +61,7 @@ class Store:
                 same,
             ).fetchone()
             if found is not None:
-                return Screening(int(found[0]), key, continued=True)
+                return Screening(int(found[0]), key)
             made = insert(
                 connection,
                 "INSERT INTO screening (output, sources_sha256, bundle_sha256, settings_sha256, program, started_at) "
@@ -70,7 +69,7 @@ class Store:
                 *same,
                 now(),
             )
-            return Screening(made, key, continued=False)
+            return Screening(made, key)
 
     def remaining(self, screening: Screening, stamps: Iterable[Stamp]) -> list[Stamp]:
         """Give the files that this screening has not recorded as they stand now.
