@@ -3,11 +3,14 @@
 Patients are drawn, never scans, because scans of one patient resemble each other (Field and Welsh, JRSS B 2007);
 they are drawn within strata, so that a rare finding does not vanish from a resample. Fixed seeds: the same run
 always prints the same figures.
+
+Few cases, or an AUROC near 1, can only give resamples that look like themselves, and the interval comes out too narrow.
+So every interval of an AUROC reaches at least as far as Newcombe's, which asks what other AUROCs could have given it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +22,7 @@ from aidpost_export.statistics import (
     brier,
     calibration_error,
     mass_bins,
+    rank_correlation,
     weighted_auroc,
     weighted_calibration_error,
 )
@@ -71,18 +75,14 @@ class Bootstrap:
 def auroc_interval(
     score: ArrayLike, target: ArrayLike, patients: ArrayLike, *, count: int = RESAMPLES, seed: int = SEED
 ) -> Interval | None:
-    """AUROC with its interval by patients; None when a class is missing.  # (N,), (N,) in {0, 1}, (N,)
-
-    Where no resample differs, as at 1.0, the bootstrap would claim certainty; Newcombe's bound stands in.
-    """
+    """AUROC with its interval by patients; None when a class is missing.  # (N,), (N,) in {0, 1}, (N,)"""
     s, y = np.asarray(score), np.asarray(target)
     value = auroc(s, y)
     if value is None:
         return None
     edges = Bootstrap(patients, y > 0, count=count, seed=seed).intervals(lambda w: weighted_auroc(s, y, w)[:, None])
-    if edges[0, 0] == edges[1, 0]:
-        return bounded_auroc(value, *witnesses(y, patients))
-    return _around(value, edges[:, 0])
+    bound = bounded_auroc(value, *witnesses(y, patients))
+    return _around(value, [*edges[:, 0], bound.low, bound.high])
 
 
 def auroc_difference(
@@ -96,7 +96,8 @@ def auroc_difference(
 ) -> Interval | None:
     """AUROC of the first score minus that of the second on the same cases; None when a class is missing.
 
-    Both are computed on each resample, so what they share cancels.  # (N,), (N,), (N,) in {0, 1}, (N,)
+    Both are computed on each resample, so what they share cancels. Newcombe's bounds are put together as those of two
+    figures that go together as the scores' ranks do.  # (N,), (N,), (N,) in {0, 1}, (N,)
     """
     a, b, y = np.asarray(first), np.asarray(second), np.asarray(target)
     value_a, value_b = auroc(a, y), auroc(b, y)
@@ -105,13 +106,21 @@ def auroc_difference(
     edges = Bootstrap(patients, y > 0, count=count, seed=seed).intervals(
         lambda w: (weighted_auroc(a, y, w) - weighted_auroc(b, y, w))[:, None]
     )
-    return _around(value_a - value_b, edges[:, 0])
+    reach_a, reach_b = (_reach(bounded_auroc(area, *witnesses(y, patients))) for area in (value_a, value_b))
+    shared = 2 * rank_correlation(a, b, y) * reach_a * reach_b
+    reach = float(np.sqrt(max(0.0, reach_a**2 + reach_b**2 - shared)))
+    value = value_a - value_b
+    return _around(value, [*edges[:, 0], max(-1.0, value - reach), min(1.0, value + reach)])
 
 
 def macro_auroc_interval(
     scores: ArrayLike, targets: ArrayLike, patients: ArrayLike, *, count: int = RESAMPLES, seed: int = SEED
 ) -> Interval | None:
-    """Mean AUROC of K classes, each against the rest; None when one is missing.  # (N, K), (N, K), (N,)"""
+    """Mean AUROC of K classes, each against the rest; None when one is missing.  # (N, K), (N, K), (N,)
+
+    Newcombe's bounds are put together as those of independent figures; where the classes move together, the resamples
+    reach further.
+    """
     s, y = np.asarray(scores), np.asarray(targets)
     values = [auroc(s[:, k], y[:, k]) for k in range(s.shape[1])]
     known = [value for value in values if value is not None]
@@ -124,7 +133,11 @@ def macro_auroc_interval(
         return average[:, None]
 
     edges = Bootstrap(patients, y.argmax(axis=1), count=count, seed=seed).intervals(mean)
-    return _around(float(np.mean(known)), edges[:, 0])
+    value = float(np.mean(known))
+    bounds = [bounded_auroc(area, *witnesses(y[:, k], patients)) for k, area in enumerate(known)]
+    below = float(np.sqrt(sum((bound.value - bound.low) ** 2 for bound in bounds))) / len(bounds)
+    above = float(np.sqrt(sum((bound.high - bound.value) ** 2 for bound in bounds))) / len(bounds)
+    return _around(value, [*edges[:, 0], value - below, min(1.0, value + above)])
 
 
 def calibration_intervals(
@@ -157,9 +170,14 @@ def witnesses(target: ArrayLike, patients: ArrayLike) -> tuple[int, int]:
     return max(1, len(with_finding)), max(1, len(np.setdiff1d(np.unique(names), with_finding)))
 
 
-def _around(value: float, edges: NDArray[np.float64]) -> Interval:
-    """Keep the value inside its interval, also where the resamples lean to one side.  # edges: (2,)"""
-    return Interval(value=value, low=min(float(edges[0]), value), high=max(float(edges[1]), value))
+def _reach(interval: Interval) -> float:
+    return (interval.high - interval.low) / 2
+
+
+def _around(value: float, edges: Iterable[float]) -> Interval:
+    """The narrowest interval that holds the value and these edges; the value may lie outside of its resamples'."""
+    held = [value, *map(float, edges)]
+    return Interval(value=value, low=min(held), high=max(held))
 
 
 def _draw(generator: np.random.Generator, rows: int, size: int) -> NDArray[np.float64]:

@@ -56,22 +56,8 @@ def weighted_auroc(score: NDArray[Any], target: NDArray[Any], weights: ArrayLike
     return area
 
 
-def delong_variance(score: ArrayLike, target: ArrayLike) -> float | None:
-    """Variance of the AUROC of independent cases; None with fewer than two of a class.  # (N,), (N,) in {0, 1}
-
-    DeLong, DeLong and Clarke-Pearson, Biometrics 1988, with midranks as in Sun and Xu, IEEE SPL 2014.
-    """
-    values, positive = np.asarray(score, np.float64), np.asarray(target) > 0
-    high, low = values[positive], values[~positive]
-    if min(high.size, low.size) < 2:
-        return None
-    beaten = (_midranks(values)[positive] - _midranks(high)) / low.size  # per positive: share of negatives below
-    beating = 1 - (_midranks(values)[~positive] - _midranks(low)) / high.size  # per negative: share of positives above
-    return float(np.var(beaten, ddof=1) / high.size + np.var(beating, ddof=1) / low.size)
-
-
 def bounded_auroc(value: float, positives: int, negatives: int) -> Interval:
-    """Interval of an AUROC that no resample can move, such as 1.0: Newcombe's fifth method, Stat Med 2006.
+    """Interval of an AUROC from its value and the numbers alone: Newcombe's fifth method, Stat Med 2006.
 
     It solves |value - x| = z * sqrt(variance(x)) for x, with Hanley and McNeil's variance at x.
     """
@@ -89,6 +75,21 @@ def bounded_auroc(value: float, positives: int, negatives: int) -> Interval:
         return near
 
     return Interval(value=value, low=edge(0.0), high=edge(1.0))
+
+
+def rank_correlation(first: ArrayLike, second: ArrayLike, target: ArrayLike) -> float:
+    """How alike two scores order the cases with the finding and those without: the mean of the two, in [-1, 1].
+
+    Exactly 1 where both put the cases of each kind into the same order.  # (N,), (N,), (N,) in {0, 1}
+    """
+    a, b, positive = np.asarray(first, np.float64), np.asarray(second, np.float64), np.asarray(target) > 0
+    found = []
+    for kind in (positive, ~positive):
+        ranks = _midranks(a[kind]), _midranks(b[kind])
+        one, other, apart = ranks[0].var(), ranks[1].var(), (ranks[0] - ranks[1]).var()
+        spread = float(np.sqrt(one * other))
+        found.append((one + other - apart) / 2 / spread if spread > 0 else float(one == other))
+    return float(np.mean(found))
 
 
 def _midranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
