@@ -45,11 +45,12 @@ def probabilities(logits: ArrayLike, temperature: ArrayLike, activation: Activat
 
 
 def choose_threshold(probability: ArrayLike, target: ArrayLike, target_sensitivity: float) -> float:
-    """Choose the largest threshold that reaches the target sensitivity on these cases.  # (N,), (N,) in {0, 1}
+    """Choose the largest threshold that new cases reach the target sensitivity at.  # (N,), (N,) in {0, 1}
 
-    It lies in the middle of the gap between the lowest score that must be referred and the next lower one, so that no
-    case of the set sits on it; a later score exactly at the threshold refers. The value is exact in float32, in which
-    the box compares. Raises `CalibrationError` when no case has the finding.
+    It refers `positives_needed` of these cases and lies in the middle of the gap between the lowest score that must be
+    referred and the next lower one, so that no case of the set sits on it; a later score exactly at the threshold
+    refers. The value is exact in float32, in which the box compares. Raises `CalibrationError` when no case has the
+    finding.
     """
     score = np.asarray(probability, np.float32)
     _require_finite(score)
@@ -59,12 +60,21 @@ def choose_threshold(probability: ArrayLike, target: ArrayLike, target_sensitivi
             f"None of the {score.size} calibration cases has the finding, so no threshold can be chosen.",
             "Label more cases with it, or take the finding out of the recipe.",
         )
-    needed = max(1, int(np.ceil(target_sensitivity * positive.size - 1e-9)))
-    lowest = positive[needed - 1]
+    lowest = positive[positives_needed(positive.size, target_sensitivity) - 1]
     below = score[score < lowest]
     floor = below.max() if below.size else np.float32(0)
     middle = np.float32((np.float64(lowest) + np.float64(floor)) / 2)
     return float(middle if middle > floor else lowest)
+
+
+def positives_needed(positives: int, target_sensitivity: float) -> int:
+    """Say how many of so many positives must be referred, so that new ones reach the target on average.
+
+    A threshold at the k-th highest of n positives refers k of the n + 1 that it makes with a new one, whatever the
+    network: k / (n + 1) must reach the target (Vovk, Gammerman and Shafer, "Algorithmic Learning in a Random World",
+    2005). With too few positives for that it is all of them.
+    """
+    return max(1, min(positives, int(np.ceil(target_sensitivity * (positives + 1) - 1e-9))))
 
 
 def operating_point(

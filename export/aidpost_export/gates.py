@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aidpost_device.bundle.manifest import OperatingPoint
-from aidpost_export.calibrate import fit_temperature, operating_point, probabilities
+from aidpost_export.calibrate import fit_temperature, operating_point, positives_needed, probabilities
 from aidpost_export.errors import CalibrationError
 from aidpost_export.recipe import Recipe
 from aidpost_export.statistics import auroc
@@ -94,7 +94,7 @@ def matching_threshold(
     takes it, would often flip a case only because its neighbours changed places. Of equal ones it takes the middle of
     the widest gap between scores. Raises `CalibrationError` when no case has the finding.
     """
-    positives = float((target > 0).sum())
+    positives = int((target > 0).sum())
     if positives == 0:
         raise CalibrationError("No calibration case has the finding.", "Label more cases with it.")
     scores = np.unique(probability)
@@ -102,9 +102,9 @@ def matching_threshold(
     middles = ((scores.astype(np.float64) + below) / 2).astype(np.float32)
     thresholds = np.where(middles > below, middles, scores)  # (T,), exact in float32, in which the box compares
     positive = probability[None, :] >= thresholds[:, None]  # (T, N)
-    sensitivity = (positive & (target > 0)).sum(axis=1) / positives
+    found = (positive & (target > 0)).sum(axis=1)
     flips = (positive != verdicts).sum(axis=1)
-    allowed = sensitivity >= target_sensitivity - 1e-9
+    allowed = found >= positives_needed(positives, target_sensitivity)
     best = allowed & (flips == flips[allowed].min())
     return float(thresholds[best][np.argmax((scores - below)[best])])
 

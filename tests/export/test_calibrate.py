@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aidpost_export.calibrate import TEMPERATURE, choose_threshold, fit_temperature, operating_point, probabilities
+from aidpost_export.calibrate import (
+    TEMPERATURE,
+    choose_threshold,
+    fit_temperature,
+    operating_point,
+    positives_needed,
+    probabilities,
+)
 from aidpost_export.errors import CalibrationError
 from aidpost_export.proportions import confusion
 from aidpost_export.statistics import auroc
@@ -113,13 +122,13 @@ def test_a_threshold_reaches_its_target_and_no_larger_one_does(rows: list[tuple[
     probability = np.array([row[0] for row in rows], np.float32)
     target = np.array([row[1] for row in rows])
     threshold = choose_threshold(probability, target, wanted)
-    positives = int(target.sum())
-    assert confusion(probability, target, threshold).true_positives >= wanted * positives - 1e-6
+    needed = positives_needed(int(target.sum()), wanted)
+    assert confusion(probability, target, threshold).true_positives >= needed
     larger = probability[probability > threshold]
     lowest = probability[probability >= threshold].min()
     if (larger > lowest).any():
         above = float(larger[larger > lowest].min())
-        assert confusion(probability, target, above).true_positives < wanted * positives
+        assert confusion(probability, target, above).true_positives < needed
 
 
 @given(SCORED, TARGETS)
@@ -135,8 +144,8 @@ def test_a_threshold_means_the_same_in_float32(rows: list[tuple[float, bool]], w
     ("probability", "target", "wanted", "expected"),
     [
         ([0.25, 0.5, 0.75, 1.0], [0, 0, 1, 1], 0.9, 0.625),  # both positives; half-way to 0.5
-        ([0.25, 0.5, 0.75, 1.0], [0, 1, 0, 1], 0.6, 0.375),  # 0.6 of two positives are two
-        ([0.25, 0.5, 0.75, 1.0], [0, 1, 0, 1], 0.5, 0.875),  # one is enough
+        ([0.25, 0.5, 0.75, 1.0], [0, 1, 0, 1], 0.5, 0.375),  # of two positives and a new one half are two
+        ([0.25, 0.5, 0.75, 1.0], [0, 1, 0, 1], 0.3, 0.875),  # one is enough
         ([0.5, 0.75], [1, 1], 0.9, 0.25),  # nothing below: half-way to 0
         ([0.5, 0.5, 0.5], [1, 0, 1], 0.9, 0.25),  # ties refer together
         ([0.0, 1.0], [1, 1], 0.9, 0.0),  # a positive at 0: everybody refers
@@ -153,10 +162,22 @@ def test_a_gap_of_one_float32_step_is_still_a_gap(steps: int) -> None:
     assert choose_threshold(np.array([lower, upper]), [0, 1], 0.9) == float(upper)
 
 
-def test_ten_positives_at_ninety_percent_may_miss_one() -> None:
-    probability = np.linspace(0.1, 1.0, 10)
-    threshold = choose_threshold(probability, np.ones(10), 0.9)
-    assert confusion(probability, np.ones(10), threshold).true_positives == 9
+@pytest.mark.parametrize(("positives", "missed"), [(1, 0), (10, 0), (18, 0), (19, 1), (28, 1), (29, 2)])
+def test_ninety_percent_of_new_positives_leave_few_of_few_to_miss(positives: int, missed: int) -> None:
+    probability, target = np.linspace(0.1, 1.0, positives), np.ones(positives)
+    threshold = choose_threshold(probability, target, 0.9)
+    assert confusion(probability, target, threshold).false_negatives == missed
+
+
+@pytest.mark.parametrize("positives", [10, 14, 20, 50])
+def test_new_cases_reach_the_target_on_average(positives: int) -> None:
+    generator, target = np.random.default_rng(6), np.repeat([1, 0], positives)
+    reached = []
+    for _ in range(1500):
+        score = generator.normal(size=target.size) + 2 * target
+        threshold = choose_threshold(1 / (1 + np.exp(-score)), target, 0.9)
+        reached.append(1 - NormalDist(2).cdf(np.log(threshold / (1 - threshold))))
+    assert 0.895 <= np.mean(reached) <= 0.955
 
 
 def test_the_operating_point_says_what_the_threshold_does() -> None:
