@@ -9,9 +9,11 @@ from collections.abc import Sequence
 
 from aidpost_export.figures import Evaluation, FindingFigures
 from aidpost_export.recipe import Recipe
-from aidpost_export.sentences import number, number_interval, percent, percent_interval
+from aidpost_export.sentences import number, number_interval, percent, percent_interval, prevalences
 from aidpost_export.variant_record import TargetVariants
 
+_NONE = "\N{EN DASH}"
+"""A figure that a finding does not have."""
 _HIDDEN = "not shown"
 """A group with too few cases; nothing is known about it."""
 
@@ -29,7 +31,7 @@ def write_card(card: str, recipe: Recipe, evaluation: Evaluation, made: Sequence
         parts.insert(1, "**Made from generated images. For practice only, not for people.**")
     parts.append(
         "Thresholds were chosen on the calibration cases to reach a sensitivity of "
-        f"{percent(recipe.target_sensitivity)}; predictive values hold at a prevalence of {percent(recipe.prevalence)}."
+        f"{percent(recipe.target_sensitivity)}; predictive values hold at a prevalence of {prevalences(evaluation)}."
     )
     return "\n\n".join(parts) + "\n"
 
@@ -44,8 +46,10 @@ def _figures(evaluation: Evaluation) -> str:
             number(figures.operating_point.threshold),
             percent_interval(figures.sensitivity),
             percent_interval(figures.specificity),
-            percent_interval(figures.positive_predictive_value),
-            percent_interval(figures.negative_predictive_value),
+            *(
+                _NONE if figures.prevalence is None else percent_interval(value)
+                for value in (figures.positive_predictive_value, figures.negative_predictive_value)
+            ),
         ]
         for figures in evaluation.findings
     ]

@@ -88,6 +88,8 @@ class FindingFigures(Section, frozen=True, kw_only=True):
     cases: int
     positives: int
     patients: int
+    prevalence: float | None
+    """Share of people with it that predictive values hold for; None for a class that refers nobody: it has none."""
     temperature: float
     operating_point: OperatingPoint
     """Chosen on the calibration cases."""
@@ -96,9 +98,9 @@ class FindingFigures(Section, frozen=True, kw_only=True):
     sensitivity: Estimate | None
     specificity: Estimate | None
     positive_predictive_value: Estimate | None
-    """At the recipe's prevalence."""
+    """At `prevalence`."""
     negative_predictive_value: Estimate | None
-    """At the recipe's prevalence."""
+    """At `prevalence`."""
     brier: Interval | None
     calibration_error: Interval | None
     calibration_error_by_chance: Interval | None
@@ -200,7 +202,6 @@ class Evaluation(Section, frozen=True, kw_only=True):
     """What a case stands for: people, unless patients came with several images each."""
     synthetic: bool
     target_sensitivity: float
-    prevalence: float
     counts: tuple[RoleCounts, ...]
     skipped: tuple[Skipped, ...]
     unstated_patients: int = 0

@@ -21,7 +21,7 @@ from aidpost_export.figures import (
     RoleCounts,
 )
 from aidpost_export.groups import group_figures, group_values
-from aidpost_export.proportions import confusion, predictive_values, rates, share
+from aidpost_export.proportions import PredictiveValues, confusion, predictive_values, rates, share
 from aidpost_export.recipe import Recipe
 from aidpost_export.resampling import (
     SEED,
@@ -96,7 +96,9 @@ def finding_figures(measured: Measured, k: int) -> FindingFigures:
     p, y = measured.column(k)
     finding, patients, point = measured.recipe.finding[k], measured.patients, measured.scores.points[k]
     sensitivity, specificity = rates(p, y, point.threshold, patients)
-    worth = predictive_values(sensitivity, specificity, measured.recipe.prevalence)
+    prevalence = measured.recipe.prevalence_of(k)
+    nothing = PredictiveValues(None, None)
+    worth = predictive_values(sensitivity, specificity, prevalence) if prevalence is not None else nothing
     calibration = calibration_intervals(p, y, patients)
     return FindingFigures(
         label=finding.label,
@@ -105,6 +107,7 @@ def finding_figures(measured: Measured, k: int) -> FindingFigures:
         cases=y.size,
         positives=int(y.sum()),
         patients=len(np.unique(patients)),
+        prevalence=prevalence,
         temperature=float(measured.scores.temperature[k]),
         operating_point=point,
         auroc=auroc_interval(p, y, patients),

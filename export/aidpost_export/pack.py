@@ -136,7 +136,7 @@ def _manifest(
         build=label.build,
         title=recipe.title,
         input=recipe.input,
-        findings=recipe.finding,
+        findings=tuple(finding.for_boxes() for finding in recipe.finding),
         outputs=Outputs(
             probability=recipe.activation,
             map="cam",
@@ -148,11 +148,17 @@ def _manifest(
         targets={target: tuple(one.name for one in found.variants) for target, found in made.items()},
         golden=vectors.inputs,
         provenance=_provenance(run, label, recipe),
-        prevalence=recipe.prevalence,
+        prevalence=_prevalence(recipe),
         expires=label.expires,
         zones=recipe.zones,
         members={},
     )
+
+
+def _prevalence(recipe: Recipe) -> float:
+    """The prevalence of the first finding that refers; those of the others stand in the evaluation."""
+    known = (recipe.prevalence_of(k) for k, finding in enumerate(recipe.finding) if finding.refers)
+    return next(known) or recipe.prevalence
 
 
 def _provenance(run: RunFolder, label: Label, recipe: Recipe) -> Provenance:

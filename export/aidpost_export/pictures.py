@@ -74,8 +74,9 @@ def _finding_pictures(measured: Measured, evaluation: Evaluation, finding: Findi
     if curve and finding.sensitivity and finding.specificity:
         point = (1 - finding.specificity.value, finding.sensitivity.value)
         pictures["roc"] = roc_plot(name, curve, point, f"AUROC {number_interval(finding.auroc)}")
-        chances = (finding.sensitivity.value, finding.specificity.value, evaluation.prevalence)
-        pictures["people"] = people_plot(name, thousand(*chances))
+        if finding.prevalence is not None:
+            chances = (finding.sensitivity.value, finding.specificity.value, finding.prevalence)
+            pictures["people"] = people_plot(name, thousand(*chances))
     error = f"calibration error {number_interval(finding.calibration_error)}"
     pictures["reliability"] = reliability_plot(name, finding.reliability, np.asarray(p), error)
     pictures["scores"] = histogram_plot(name, p, y, finding.operating_point.threshold)

@@ -125,8 +125,8 @@ def predictive_values(
     if sensitivity is None or specificity is None:
         return PredictiveValues(None, None)
     odds = prevalence / (1 - prevalence)
-    false_alarms = _ratio(_complement(specificity), sensitivity)
-    misses = _ratio(_complement(sensitivity), specificity)
+    false_alarms = _ratio(complement(specificity), sensitivity)
+    misses = _ratio(complement(sensitivity), specificity)
     nobody = sensitivity.value == 0 and specificity.value == 1
     everybody = sensitivity.value == 1 and specificity.value == 0
     return PredictiveValues(
@@ -135,7 +135,8 @@ def predictive_values(
     )
 
 
-def _complement(estimate: Estimate) -> Estimate:
+def complement(estimate: Estimate) -> Estimate:
+    """Estimate the share of the others."""
     return Estimate(value=1 - estimate.value, low=1 - estimate.high, high=1 - estimate.low)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal
@@ -75,6 +76,17 @@ class Split(Part, frozen=True, kw_only=True):
     """Fraction for temperature, operating point and the gates of quantisation."""
 
 
+class RecipeFinding(Finding, frozen=True, kw_only=True):
+    """A finding with what only the workstation needs to know of it."""
+
+    prevalence: Annotated[float, Meta(gt=0, lt=1)] | None = None
+    """Share of people with it where the model will be used; None takes the recipe's."""
+
+    def for_boxes(self) -> Finding:
+        """The finding as it stands in a manifest."""
+        return Finding(**{name: getattr(self, name) for name in Finding.__struct_fields__})
+
+
 class Recipe(Part, frozen=True, kw_only=True):
     """One screening task."""
 
@@ -84,7 +96,7 @@ class Recipe(Part, frozen=True, kw_only=True):
     task: Literal["binary", "multiclass", "multilabel"]
     """`binary`: one finding or none; `multiclass`: exactly one; `multilabel`: any number, separated by `|`."""
     input: ImageInput
-    finding: Annotated[tuple[Finding, ...], Meta(min_length=1, max_length=64)]
+    finding: Annotated[tuple[RecipeFinding, ...], Meta(min_length=1, max_length=64)]
     negative: tuple[Label, ...] = ()
     """Labels in `index.csv` that mean none of the findings (binary and multilabel)."""
     label_column: str = "label"
@@ -95,7 +107,7 @@ class Recipe(Part, frozen=True, kw_only=True):
     target_sensitivity: Annotated[float, Meta(gt=0.5, lt=1)] = 0.9
     """Sensitivity the operating point is chosen for on the calibration set."""
     prevalence: Annotated[float, Meta(gt=0, lt=1)]
-    """Prevalence for which predictive values are reported."""
+    """Prevalence for which predictive values are reported, of findings that state none of their own."""
     groups: tuple[str, ...] = ("sex", "age", "site", "view")
     """Columns the evaluation reports by; `age` is banded."""
     zones: tuple[Zone, ...] = ()
@@ -109,6 +121,16 @@ class Recipe(Part, frozen=True, kw_only=True):
     def activation(self) -> Activation:
         """How logits become probabilities."""
         return "softmax" if self.task == "multiclass" else "sigmoid"
+
+    def prevalence_of(self, k: int) -> float | None:
+        """Prevalence that the predictive values of finding k are for; None where it has none.
+
+        A class that refers nobody, such as "normal", is the absence of the others: nobody is screened for it.
+        """
+        finding = self.finding[k]
+        if self.task == "multiclass" and not finding.refers:
+            return None
+        return self.prevalence if finding.prevalence is None else finding.prevalence
 
 
 class RecipeSource(Struct, frozen=True):
@@ -170,3 +192,18 @@ def _check(recipe: Recipe, path: Path) -> None:
         require(len(labels) == 1 and len(recipe.negative) > 0, "a binary task has one finding and a negative label")
     elif recipe.task == "multiclass":
         require(len(labels) > 1 and not recipe.negative, "a multiclass task has several findings and no negative label")
+        _check_prevalences(recipe, require)
+
+
+def _check_prevalences(recipe: Recipe, require: Callable[[bool, str], None]) -> None:
+    """See that each class has a prevalence of its own where one number cannot mean all of them."""
+    own = [finding.prevalence for finding in recipe.finding if finding.refers]
+    require(
+        len(own) == 1 or None not in own,
+        "several findings of a multiclass task refer, so each of them needs a prevalence of its own",
+    )
+    require(
+        all(finding.refers or finding.prevalence is None for finding in recipe.finding),
+        "a finding of a multiclass task that refers nobody states a prevalence, which nothing is computed for",
+    )
+    require(sum(share for share in own if share) <= 1, "the prevalences of a multiclass task add up to more than 1")

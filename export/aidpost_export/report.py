@@ -50,6 +50,7 @@ def render_report(record: RunRecord, evaluation: Evaluation, pictures: Mapping[s
         number=sentences.number,
         percent=sentences.percent,
         evaluation=evaluation,
+        prevalences=sentences.prevalences(evaluation),
         record=record,
         findings=[_finding(evaluation, k, pictures) for k in range(len(evaluation.findings))],
         history=_inline(pictures, "history"),
@@ -67,15 +68,15 @@ def _finding(evaluation: Evaluation, k: int, pictures: Mapping[str, Canvas]) -> 
         "figures": finding,
         "tag": tag,
         "words": sentences.in_words(finding, evaluation),
-        "people": _people(finding, evaluation),
+        "people": _people(finding),
         "plots": {kind: _inline(pictures, f"{kind}-{tag}") for kind in kinds},
     }
 
 
-def _people(finding: FindingFigures, evaluation: Evaluation) -> Thousand | None:
-    if finding.sensitivity is None or finding.specificity is None:
+def _people(finding: FindingFigures) -> Thousand | None:
+    if finding.sensitivity is None or finding.specificity is None or finding.prevalence is None:
         return None
-    return thousand(finding.sensitivity.value, finding.specificity.value, evaluation.prevalence)
+    return thousand(finding.sensitivity.value, finding.specificity.value, finding.prevalence)
 
 
 def _inline(pictures: Mapping[str, Canvas], name: str) -> Markup | None:

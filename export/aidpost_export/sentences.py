@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from aidpost_device.bundle.manifest import Estimate
 from aidpost_export.figures import Evaluation, FindingFigures
+from aidpost_export.proportions import complement
 from aidpost_export.statistics import Interval
 
 
@@ -58,17 +59,16 @@ def in_words(finding: FindingFigures, evaluation: Evaluation) -> tuple[str, ...]
     done = "referred" if finding.refers else "marked"
     told = []
     if finding.sensitivity:
-        told.append(
-            f"Of 100 {unit} with {name}, about {_count(finding.sensitivity)} are {done}; the others are missed."
-        )
+        missed = "" if finding.prevalence is None else "; the others are missed"
+        told.append(f"Of 100 {unit} with {name}, about {_count(finding.sensitivity)} are {done}{missed}.")
     if finding.specificity:
         told.append(f"Of 100 {unit} without {name}, about {_count(finding.specificity)} are not {done}.")
-    place = f"Where {_share_words(evaluation.prevalence)} {unit} {have} {name}"
+    place = f"Where {_share_words(finding.prevalence)} {unit} {have} {name}" if finding.prevalence is not None else ""
     if finding.positive_predictive_value:
         count = _count(finding.positive_predictive_value)
         told.append(f"{place}: of 100 that are {done}, about {count} {have} it; the others are false alarms.")
     if finding.negative_predictive_value:
-        left = _count(_complement(finding.negative_predictive_value), 1000)
+        left = _count(complement(finding.negative_predictive_value), 1000)
         told.append(f"{place}: of 1000 that are not {done}, about {left} {have} it all the same.")
     if finding.auroc:
         told.append(
@@ -82,6 +82,14 @@ def in_words(finding: FindingFigures, evaluation: Evaluation) -> tuple[str, ...]
             f"perfect ones would seem off by {chance.value * 100:.1f} (up to {chance.high * 100:.1f})."
         )
     return tuple(told)
+
+
+def prevalences(evaluation: Evaluation) -> str:
+    """Write what predictive values hold for: "5%", or "10% (COVID-19) and 5% (other pneumonia)"."""
+    known = {inline(one.name): one.prevalence for one in evaluation.findings if one.prevalence is not None}
+    if len({*known.values()}) == 1:
+        return percent(next(iter(known.values())))
+    return listed([f"{percent(share)} ({name})" for name, share in known.items()])
 
 
 def inline(name: str) -> str:
@@ -102,10 +110,6 @@ def listed(words: Sequence[str]) -> str:
 
 def _count(share: Estimate | Interval, of: int = 100) -> str:
     return f"{share.value * of:.0f} ({share.low * of:.0f} to {share.high * of:.0f})"
-
-
-def _complement(estimate: Estimate) -> Estimate:
-    return Estimate(value=1 - estimate.value, low=1 - estimate.high, high=1 - estimate.low)
 
 
 def _share_words(share: float) -> str:

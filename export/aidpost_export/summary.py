@@ -32,7 +32,9 @@ def print_summary(evaluation: Evaluation, console: Console | None = None) -> Non
         collapse_padding=True,
     )
     controlled = any(finding.control for finding in evaluation.findings)
-    heads = ["AUROC", "sensitivity", "specificity", f"PPV at {percent(evaluation.prevalence)}"]
+    shares = {finding.prevalence for finding in evaluation.findings if finding.prevalence is not None}
+    alike = next(iter(shares)) if len(shares) == 1 else None
+    heads = ["AUROC", "sensitivity", "specificity", "PPV" if alike is None else f"PPV at {percent(alike)}"]
     table.add_column("finding", overflow="fold", min_width=9)
     for head in [*heads, "from scratch"] if controlled else heads:
         table.add_column(head, justify="right", min_width=9)
@@ -43,6 +45,8 @@ def print_summary(evaluation: Evaluation, console: Console | None = None) -> Non
             _two_lines(finding.specificity, percent),
             _two_lines(finding.positive_predictive_value, percent),
         ]
+        if alike is None and finding.prevalence is not None:
+            cells[-1] = f"{cells[-1]}\nat {percent(finding.prevalence)}"
         if controlled:
             cells.append(_two_lines(finding.control.auroc if finding.control else None, number))
         table.add_row(Text(f"{finding.name}\n{finding.positives} of {finding.cases}"), *map(Text, cells))

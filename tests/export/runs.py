@@ -162,7 +162,8 @@ def _logits(network: ScreeningNetwork, pixels: NDArray[np.uint8]) -> NDArray[np.
 
 
 def _recipe(plan: Plan, labels: tuple[str, ...]) -> str:
-    findings = "\n".join(f'[[finding]]\nlabel = "{label}"\nnames = {{ en = "{label} mark" }}' for label in labels)
+    own = "prevalence = 0.1\n" if plan.task == "multiclass" else ""
+    findings = "\n".join(f'[[finding]]\nlabel = "{label}"\n{own}names = {{ en = "{label} mark" }}' for label in labels)
     negative = "" if plan.task == "multiclass" else 'negative = ["plain"]\n'
     modalities = ", ".join(f'"{one}"' for one in plan.modalities)
     return (

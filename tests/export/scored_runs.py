@@ -91,6 +91,7 @@ def _logits(cases: Cases, plan: Plan, skill: float, generator: np.random.Generat
 def _recipe(plan: Plan) -> str:
     findings = "\n".join(
         f'[[finding]]\nlabel = "{f}"\nnames = {{ en = "{f}" }}\nrefers = {str(f != "normal").lower()}'
+        + ("\nprevalence = 0.05" if plan.task == "multiclass" and f != "normal" else "")
         for f in plan.findings
     )
     negative = "" if plan.task == "multiclass" else 'negative = ["normal"]\n'

@@ -6,6 +6,7 @@ import hashlib
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from io import StringIO
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -14,9 +15,11 @@ import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from aidpost_device.bundle.manifest import Estimate, FindingNumbers, Quantisation
 from aidpost_export.calibrate import probabilities
+from aidpost_export.card import write_card
 from aidpost_export.commands.evaluate import evaluate as evaluate_command
 from aidpost_export.errors import CalibrationError, RunError
 from aidpost_export.evaluate import evaluate, read_evaluation
@@ -28,6 +31,7 @@ from aidpost_export.proportions import confusion
 from aidpost_export.run import RunFolder
 from aidpost_export.sentences import inline, listed, number, percent, percent_interval, signed
 from aidpost_export.statistics import auroc
+from aidpost_export.summary import print_summary
 from aidpost_export.variant_record import (
     FLOAT,
     Attempt,
@@ -419,6 +423,42 @@ def test_normal_is_no_reason_to_refer(tmp_path: Path) -> None:
     assert referral.confusion.positives == (normal == 0).sum()
     assert referral.sensitivity.value > 0.85
     assert "This finding alone refers nobody" in (run.path / "report.html").read_text()
+
+
+def test_a_class_that_refers_nobody_has_no_predictive_values(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", Plan(task="multiclass", findings=COVID))
+    text = (run.path / "recipe.toml").read_text()
+    (run.path / "recipe.toml").write_text(text.replace("\nprevalence = 0.05", "\nprevalence = 0.2", 2))
+    evaluation = evaluate(run, SILENT)
+    covid, other, normal = evaluation.findings
+    assert (covid.prevalence, other.prevalence, normal.prevalence) == (0.2, 0.05, None)
+    assert covid.positive_predictive_value is not None and other.negative_predictive_value is not None
+    assert normal.positive_predictive_value is None and normal.negative_predictive_value is None
+    assert normal.sensitivity is not None
+    assert not (run.path / "plots" / "people-3-normal.svg").exists()
+    words = text_of((run.path / "report.html").read_text())
+    assert "Where 20 of 100 people have COVID-19" in words and "Where 5 of 100 people have other pneumonia" in words
+    assert "people have normal" not in words and "screened have normal" not in words
+    assert f"Of 100 people with normal, about {normal.sensitivity.value * 100:.0f} (" in words
+    assert words.count("; the others are missed") == 2
+    assert words.count("Positive predictive value") == 2
+    assert "not to the 20% (COVID-19) and 5% (other pneumonia) of daily work" in words
+    card = write_card("# Card", run.recipe().recipe, evaluation, [])
+    assert "predictive values hold at a prevalence of 20% (COVID-19) and 5% (other pneumonia)." in card
+    assert re.search(r"^\| normal .*\| \N{EN DASH} \| \N{EN DASH} \|$", card, re.MULTILINE)
+
+
+def test_the_summary_says_which_prevalence_a_value_is_for(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", Plan(task="multiclass", findings=COVID, patients=200))
+    text = (run.path / "recipe.toml").read_text()
+    same = evaluate(run, SILENT)
+    (run.path / "recipe.toml").write_text(text.replace("\nprevalence = 0.05", "\nprevalence = 0.2", 2))
+    apart = evaluate(run, SILENT)
+    for evaluation, shown in ((same, ["PPV at 5%"]), (apart, ["at 20%", "at 5%"])):
+        console = Console(record=True, width=120, file=StringIO())
+        print_summary(evaluation, console)
+        printed = console.export_text()
+        assert all(words in printed for words in shown)
 
 
 def test_a_multilabel_run_has_a_threshold_for_each_finding(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_the_manifest_says_what_the_run_is(run: RunFolder, bundle: VerifiedBundl
     assert (manifest.name, manifest.version, manifest.build) == ("clinic-marks", "1.2.0", 41)
     assert (manifest.expires, manifest.provenance.site) == ("2099-12-31", "The clinic")
     assert manifest.input == recipe.input
-    assert manifest.findings == recipe.finding
+    assert manifest.findings == tuple(finding.for_boxes() for finding in recipe.finding)
     assert manifest.zones == recipe.zones
     assert manifest.prevalence == recipe.prevalence
     assert manifest.outputs.probability == "sigmoid"

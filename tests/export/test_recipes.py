@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from aidpost_device.bundle.manifest import AgeRange, Finding, ImageInput, Window, Zone
+from aidpost_device.bundle.manifest import AgeRange, ImageInput, Window, Zone
 from aidpost_export.commands.recipes import recipes as command
 from aidpost_export.dataset import build_cases, is_synthetic, read_dataset
 from aidpost_export.errors import RecipeError
@@ -18,7 +18,16 @@ from aidpost_export.index import read_index
 from aidpost_export.labels import findings_of
 from aidpost_export.phantoms.collection import write_collection
 from aidpost_export.progress import SilentReporter
-from aidpost_export.recipe import Augmentation, Recipe, RecipeSource, Split, Training, load_recipe, recipe_folders
+from aidpost_export.recipe import (
+    Augmentation,
+    Recipe,
+    RecipeFinding,
+    RecipeSource,
+    Split,
+    Training,
+    load_recipe,
+    recipe_folders,
+)
 
 ELEVEN = {
     "cxr-pneumonia",
@@ -134,6 +143,31 @@ def test_a_recipe_that_cannot_be_meant_is_refused_by_its_key(old: str, new: str,
     assert "docs/recipes.md" in error.value.hint
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("prevalence = 0.05", "#", "several findings of a multiclass task refer, so each of them needs a prevalence"),
+        ('label = "normal"', 'label = "normal"\nprevalence = 0.8', "refers nobody states a prevalence"),
+        ("prevalence = 0.05", "prevalence = 0.95", "add up to more than 1"),
+    ],
+)
+def test_prevalences_that_cannot_be_meant_are_refused(old: str, new: str, words: str, tmp_path: Path) -> None:
+    source = load_recipe("cxr-covid")
+    assert old in source.text
+    (tmp_path / "recipe.toml").write_text(source.text.replace(old, new, 1), encoding="utf-8")
+    (tmp_path / "CARD.md").write_text(source.card, encoding="utf-8")
+    with pytest.raises(RecipeError, match=re.escape(words)):
+        load_recipe(str(tmp_path))
+
+
+def test_a_findings_own_prevalence_comes_before_the_recipes() -> None:
+    covid, breast, chest = (load_recipe(name).recipe for name in ("cxr-covid", "ultrasound-breast", "cxr-findings"))
+    assert [covid.prevalence_of(k) for k in range(3)] == [0.1, 0.05, None]
+    assert [breast.prevalence_of(k) for k in range(3)] == [0.1, None, None]
+    assert chest.prevalence_of(0) == chest.prevalence, "a label that refers nobody is still a finding of its own"
+    assert "prevalence" not in msgspec.structs.asdict(covid.finding[0].for_boxes())
+
+
 def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(RecipeError) as error:
         load_recipe("cxr-everything")
@@ -163,7 +197,7 @@ def test_labels_of_a_multilabel_image_are_a_set() -> None:
 
 
 def keys() -> Iterator[str]:
-    for struct in (Recipe, ImageInput, Window, Finding, AgeRange, Augmentation, Training, Split, Zone):
+    for struct in (Recipe, ImageInput, Window, RecipeFinding, AgeRange, Augmentation, Training, Split, Zone):
         yield from (field.encode_name for field in msgspec.structs.fields(struct))
 
 

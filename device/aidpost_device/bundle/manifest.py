@@ -321,7 +321,7 @@ class Manifest(Section, frozen=True, kw_only=True):
     golden: Annotated[tuple[GoldenInput, ...], Meta(min_length=1, max_length=16)]
     provenance: Provenance
     prevalence: Annotated[float, Meta(gt=0.0, lt=1.0)]
-    """Prevalence the predictive values were computed at."""
+    """Prevalence the predictive values were computed at: that of the first finding that refers."""
     expires: Date | None = None
     quality: tuple[QualityCheck, ...] = ()
     zones: tuple[Zone, ...] = ()
