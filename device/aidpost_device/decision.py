@@ -11,7 +11,7 @@ from enum import StrEnum
 from math import floor
 
 from aidpost_device.bundle.image_input import image_input
-from aidpost_device.bundle.manifest import Finding, FindingNumbers, ImageInput, Manifest
+from aidpost_device.bundle.manifest import AgeRange, Finding, FindingNumbers, ImageInput, Manifest
 from aidpost_device.errors import BundleError, EngineError
 
 RULES = 2
@@ -188,7 +188,7 @@ def decide_finding(
     unsure = [
         reason
         for reason, applies in (
-            (Reason.AGE_OUTSIDE, _age_outside(finding, facts)),
+            (Reason.AGE_OUTSIDE, age_outside(finding.age, facts.age)),
             (Reason.BETWEEN_LIMITS, abstention is not None and abstention.low < probability < abstention.high),
         )
         if applies
@@ -202,6 +202,11 @@ def decide_finding(
     else:
         word = Word.REFER if finding.refers and probability >= threshold else Word.CLEAR
     return FindingDecision(finding.label, probability, threshold, word, (*repeat, *unsure, *noted))
+
+
+def age_outside(proved: AgeRange | None, years: float | None) -> bool:
+    """Say whether a stated age lies outside of the completed years a finding was proved for; None limits nothing."""
+    return proved is not None and years is not None and not proved.low <= floor(years) <= proved.high
 
 
 def decide_scan(findings: Iterable[FindingDecision]) -> Word:
@@ -241,9 +246,3 @@ def _first(words: Iterable[Word], precedence: tuple[Word, ...]) -> Word:
 def _refused(stated: str, accepted: tuple[str, ...]) -> bool:
     stated = stated.strip().upper()
     return bool(stated and accepted) and stated not in {name.upper() for name in accepted}
-
-
-def _age_outside(finding: Finding, facts: Facts) -> bool:
-    if finding.age is None or facts.age is None:
-        return False
-    return not finding.age.low <= floor(facts.age) <= finding.age.high

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from aidpost_export.ages import OLDEST
 from aidpost_export.calibrate import TEMPERATURE
-from aidpost_export.figures import Caution, Evaluation, FindingFigures, GroupFigures
+from aidpost_export.figures import AgeFigures, Caution, Evaluation, FindingFigures, GroupFigures
 from aidpost_export.gates import AUROC_LOSS, FLIPS
 from aidpost_export.sentences import (
     capital,
@@ -120,6 +121,27 @@ def _few(finding: FindingFigures, _: Evaluation) -> Iterator[str]:
         yield f"there are only {listed(few)}. The figures and the threshold are preliminary."
 
 
+def _ages(finding: FindingFigures, _: Evaluation) -> Iterator[str]:
+    age = finding.age
+    if age and (age.calibration or age.validation):
+        yield (
+            f"it is decided {_years(age)} only. {age.calibration} calibration and {age.validation} validation cases of "
+            "people of other ages are not counted; the box says UNSURE for such people."
+        )
+    if age and age.unknown:
+        yield (
+            f"it is decided {_years(age)} only, but {age.unknown} validation cases state no age. They are counted, "
+            "because the box decides such cases too and says that the age is unknown."
+        )
+
+
+def _years(age: AgeFigures) -> str:
+    """Say from which age to which."""
+    if age.high >= OLDEST:
+        return f"from {age.low} years on"
+    return f"up to {age.high} years" if age.low == 0 else f"from {age.low} to {age.high} years"
+
+
 def _calibration(finding: FindingFigures, _: Evaluation) -> Iterator[str]:
     error, chance = finding.calibration_error, finding.calibration_error_by_chance
     if error and chance and error.value > chance.high:
@@ -151,6 +173,7 @@ _RULES: dict[str, Callable[[FindingFigures, Evaluation], Iterator[str]]] = {
     "uneven": _uneven,
     "shortcut": _shortcuts,
     "few": _few,
+    "ages": _ages,
     "calibration": _calibration,
     "temperature": _temperature,
     "transfer": _control,

@@ -10,19 +10,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aidpost_device.durable import write_durably
-from aidpost_export.calibrate import fit_temperature, probabilities
 from aidpost_export.cases import GROUP_COLUMNS, Cases, unstated_patients
 from aidpost_export.cautions import cautions
 from aidpost_export.device_figures import device_figures
 from aidpost_export.errors import RunError
 from aidpost_export.figures import Evaluation, FindingFigures, Method, Skipped
 from aidpost_export.issues import Issue
-from aidpost_export.measure import Measured, calibrate, class_figures, finding_figures, referral_figures, role_counts
+from aidpost_export.measure import (
+    Measured,
+    Scores,
+    calibrate,
+    class_figures,
+    decided,
+    finding_figures,
+    referral_figures,
+    role_counts,
+)
 from aidpost_export.pictures import draw
 from aidpost_export.plots.canvas import Canvas
 from aidpost_export.probes import shortcut_probes
 from aidpost_export.progress import Reporter
-from aidpost_export.recipe import Recipe
 from aidpost_export.report import render_report
 from aidpost_export.resampling import RESAMPLES, SEED
 from aidpost_export.run import RunFolder
@@ -80,7 +87,7 @@ def measure(run: RunFolder, reporter: Reporter) -> Measured:
             "Mark some rows of index.csv with split `val`, of patients that no training row has, and adapt again.",
         )
     _require_same_cases(run, logits, cases)
-    control = run.control()
+    control = control_scores(run)
     beside = tuple(dict.fromkeys((*recipe.groups, *GROUP_COLUMNS)))
     reporter.note("Probing for shortcuts.")
     return Measured(
@@ -88,17 +95,19 @@ def measure(run: RunFolder, reporter: Reporter) -> Measured:
         cases=cases,
         validation=validation,
         scores=calibrate(logits, cases, recipe),
-        control=_control_probabilities(control, cases, recipe) if control else None,
-        probes=shortcut_probes(cases, run.pixels(), beside, validation),
+        control=control.probability if control else None,
+        probes=shortcut_probes(cases, run.pixels(), beside, validation, decided(cases, recipe)[validation]),
     )
 
 
-def _control_probabilities(control: RunFolder, cases: Cases, recipe: Recipe) -> NDArray[np.float32]:
-    logits = control.logits()
+def control_scores(run: RunFolder) -> Scores | None:
+    """Calibrate the network trained from random weights as the run's own; None where none was trained."""
+    control = run.control()
+    if control is None:
+        return None
+    logits, cases = control.logits(), run.cases()
     _require_same_cases(control, logits, cases)
-    rows = cases.where("calibration")
-    temperature = fit_temperature(logits[rows], cases.targets[rows], recipe.activation)
-    return probabilities(logits, temperature, recipe.activation)
+    return calibrate(logits, cases, run.recipe().recipe)
 
 
 def _require_same_cases(run: RunFolder, logits: NDArray[np.float32], cases: Cases) -> None:

@@ -78,8 +78,21 @@ class ControlFigures(Section, frozen=True, kw_only=True):
     """AUROC of the adapted network minus that of the control, on the same resamples."""
 
 
+class AgeFigures(Section, frozen=True, kw_only=True):
+    """The ages a finding is decided at, in completed years; the box gives UNSURE to everybody else."""
+
+    low: int
+    high: int
+    calibration: int
+    """Calibration cases left out because their age lies outside."""
+    validation: int
+    """Validation cases left out because their age lies outside."""
+    unknown: int
+    """Validation cases that state no age; they count, because the box decides them."""
+
+
 class FindingFigures(Section, frozen=True, kw_only=True):
-    """One finding on the validation cases."""
+    """One finding on the validation cases whose age it is decided at."""
 
     label: str
     name: str
@@ -88,6 +101,8 @@ class FindingFigures(Section, frozen=True, kw_only=True):
     cases: int
     positives: int
     patients: int
+    age: AgeFigures | None
+    """None where the recipe limits no age."""
     prevalence: float | None
     """Share of people with it that predictive values hold for; None for a class that refers nobody: it has none."""
     temperature: float

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aidpost_device.bundle.manifest import OperatingPoint
+from aidpost_device.decision import age_outside
+from aidpost_export.ages import parse_age
 from aidpost_export.calibrate import choose_threshold, fit_temperature, operating_point, probabilities
 from aidpost_export.cases import ROLES, Cases
 from aidpost_export.errors import CalibrationError
 from aidpost_export.figures import (
+    AgeFigures,
     ClassFigures,
     ControlFigures,
     FindingFigures,
@@ -43,6 +47,18 @@ class Scores:
 
 
 @dataclass(frozen=True)
+class DecidedCases:
+    """The validation cases that the box decides one finding of, D of V."""
+
+    probability: NDArray[np.float32]  # (D,)
+    target: NDArray[np.float32]  # (D,) in {0, 1}
+    patients: NDArray[np.str_]  # (D,)
+    groups: dict[str, tuple[str, ...]]
+    """Column → group of each case."""
+    control: NDArray[np.float32] | None  # (D,)
+
+
+@dataclass(frozen=True)
 class Measured:
     """Everything one finding's figures are computed from."""
 
@@ -60,6 +76,18 @@ class Measured:
         """Patients of the validation cases.  # (V,)"""
         return np.array(self.cases.patients)[self.validation]
 
+    def decided(self, k: int) -> DecidedCases:
+        """What figures of finding k are computed from."""
+        inside = decided(self.cases, self.recipe)[self.validation, k]
+        p, y = self.column(k)
+        return DecidedCases(
+            probability=p[inside],
+            target=y[inside],
+            patients=self.patients[inside],
+            groups={name: tuple(compress(values, inside)) for name, values in self.groups().items()},
+            control=None if self.control is None else self.control[self.validation, k][inside],
+        )
+
     def column(self, k: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Probabilities and targets of one finding on the validation cases.  # (V,), (V,)"""
         return self.scores.probability[self.validation, k], self.cases.targets[self.validation, k]
@@ -71,30 +99,41 @@ class Measured:
         return {name: group_values(name, [column[i] for i in self.validation]) for name, column in texts.items()}
 
 
+def decided(cases: Cases, recipe: Recipe) -> NDArray[np.bool_]:
+    """Whether the box decides each finding of each case: not where the age lies outside of the finding's.  # (N, K)"""
+    years = [parse_age(text) for text in cases.columns.get("age", ("",) * len(cases))]
+    inside = np.ones((len(cases), len(recipe.finding)), bool)
+    for k, finding in enumerate(recipe.finding):
+        if finding.age is not None:
+            inside[:, k] = [not age_outside(finding.age, age) for age in years]
+    return inside
+
+
 def calibrate(logits: NDArray[np.float32], cases: Cases, recipe: Recipe) -> Scores:
     """Fit temperature and thresholds on the calibration cases. Raises `CalibrationError` naming the finding."""
     rows = cases.where("calibration")
     if rows.size == 0:
         raise CalibrationError("The run has no calibration cases.", "Adapt again with more labelled cases.")
     patients = np.array(cases.patients)[rows]
-    targets = cases.targets[rows]
+    targets, inside = cases.targets[rows], decided(cases, recipe)[rows]
     temperature = fit_temperature(logits[rows], targets, recipe.activation)
     probability = probabilities(logits, temperature, recipe.activation)
     points = []
     for k, label in enumerate(recipe.labels):
-        p, y = probability[rows, k], targets[:, k]
+        p, y = probability[rows, k][inside[:, k]], targets[inside[:, k], k]
         try:
             threshold = choose_threshold(p, y, recipe.target_sensitivity)
-            points.append(operating_point(p, y, threshold, recipe.target_sensitivity, patients))
+            points.append(operating_point(p, y, threshold, recipe.target_sensitivity, patients[inside[:, k]]))
         except CalibrationError as error:
             raise CalibrationError(f"{label}: {error}", error.hint) from error
     return Scores(temperature, probability, tuple(points))
 
 
 def finding_figures(measured: Measured, k: int) -> FindingFigures:
-    """Measure one finding on the validation cases."""
-    p, y = measured.column(k)
-    finding, patients, point = measured.recipe.finding[k], measured.patients, measured.scores.points[k]
+    """Measure one finding on the validation cases that the box decides it of."""
+    cases = measured.decided(k)
+    p, y, patients = cases.probability, cases.target, cases.patients
+    finding, point = measured.recipe.finding[k], measured.scores.points[k]
     sensitivity, specificity = rates(p, y, point.threshold, patients)
     prevalence = measured.recipe.prevalence_of(k)
     nothing = PredictiveValues(None, None)
@@ -107,6 +146,7 @@ def finding_figures(measured: Measured, k: int) -> FindingFigures:
         cases=y.size,
         positives=int(y.sum()),
         patients=len(np.unique(patients)),
+        age=_age_figures(measured, k),
         prevalence=prevalence,
         temperature=float(measured.scores.temperature[k]),
         operating_point=point,
@@ -120,28 +160,40 @@ def finding_figures(measured: Measured, k: int) -> FindingFigures:
         calibration_error=calibration[1] if calibration else None,
         calibration_error_by_chance=chance_calibration_error(p, seed=SEED),
         reliability=reliability(p, y),
-        groups=_groups(measured, k),
-        control=_control_figures(measured, k),
+        groups=_groups(cases, point.threshold),
+        control=_control_figures(cases),
         probes=measured.probes[k],
     )
 
 
-def _groups(measured: Measured, k: int) -> tuple[GroupFigures, ...]:
-    p, y = measured.column(k)
-    threshold = measured.scores.points[k].threshold
+def _age_figures(measured: Measured, k: int) -> AgeFigures | None:
+    limit, cases = measured.recipe.finding[k].age, measured.cases
+    if limit is None:
+        return None
+    outside = ~decided(cases, measured.recipe)[:, k]
+    texts = cases.columns.get("age", ("",) * len(cases))
+    return AgeFigures(
+        low=limit.low,
+        high=limit.high,
+        calibration=int(outside[cases.where("calibration")].sum()),
+        validation=int(outside[measured.validation].sum()),
+        unknown=sum(parse_age(texts[i]) is None for i in measured.validation),
+    )
+
+
+def _groups(cases: DecidedCases, threshold: float) -> tuple[GroupFigures, ...]:
     found: list[GroupFigures] = []
-    for column, values in measured.groups().items():
+    for column, values in cases.groups.items():
         if len({*values}) > 1:
-            found.extend(group_figures(column, values, p, y, threshold, measured.patients))
+            found.extend(group_figures(column, values, cases.probability, cases.target, threshold, cases.patients))
     return tuple(found)
 
 
-def _control_figures(measured: Measured, k: int) -> ControlFigures | None:
-    if measured.control is None:
+def _control_figures(cases: DecidedCases) -> ControlFigures | None:
+    if cases.control is None:
         return None
-    p, y = measured.column(k)
-    other, patients = measured.control[measured.validation, k], measured.patients
-    area, gain = auroc_interval(other, y, patients), auroc_difference(p, other, y, patients)
+    area = auroc_interval(cases.control, cases.target, cases.patients)
+    gain = auroc_difference(cases.probability, cases.control, cases.target, cases.patients)
     return ControlFigures(auroc=area, gain=gain) if area and gain else None
 
 
@@ -180,11 +232,16 @@ def class_figures(measured: Measured) -> ClassFigures | None:
 
 
 def referral_figures(measured: Measured) -> ReferralFigures:
-    """Measure the case's word: any referring finding refers it; the truth is any referring finding."""
+    """Measure the case's word: any referring finding refers it; the truth is any referring finding.
+
+    Cases that get UNSURE for one of them because of their age are left out.
+    """
     refers = np.array([finding.refers for finding in measured.recipe.finding])
+    rows = measured.validation[decided(measured.cases, measured.recipe)[measured.validation][:, refers].all(axis=1)]
+    patients = np.array(measured.cases.patients)[rows]
     thresholds = np.array([point.threshold for point in measured.scores.points])
-    p, y = measured.scores.probability[measured.validation], measured.cases.targets[measured.validation]
+    p, y = measured.scores.probability[rows], measured.cases.targets[rows]
     referred = ((p >= thresholds) & refers).any(axis=1).astype(np.float64)
     truth = (y[:, refers] > 0).any(axis=1).astype(np.float64)
-    sensitivity, specificity = rates(referred, truth, 0.5, measured.patients)
+    sensitivity, specificity = rates(referred, truth, 0.5, patients)
     return ReferralFigures(confusion=confusion(referred, truth, 0.5), sensitivity=sensitivity, specificity=specificity)

@@ -68,9 +68,10 @@ def _known(text: str) -> float | None:
 
 
 def _finding_pictures(measured: Measured, evaluation: Evaluation, finding: FindingFigures, k: int) -> dict[str, Canvas]:
-    p, y = measured.column(k)
+    cases = measured.decided(k)
+    p, y = cases.probability, cases.target
     name, pictures = inline(finding.name), {}
-    curve = roc_curve(p, y, measured.patients)
+    curve = roc_curve(p, y, cases.patients)
     if curve and finding.sensitivity and finding.specificity:
         point = (1 - finding.specificity.value, finding.sensitivity.value)
         pictures["roc"] = roc_plot(name, curve, point, f"AUROC {number_interval(finding.auroc)}")

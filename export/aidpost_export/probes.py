@@ -63,9 +63,13 @@ def probe_scores(
 
 
 def shortcut_probes(
-    cases: Cases, pixels: NDArray[np.uint8], columns: Sequence[str], validation: NDArray[np.intp]
+    cases: Cases,
+    pixels: NDArray[np.uint8],
+    columns: Sequence[str],
+    validation: NDArray[np.intp],  # (V,)
+    inside: NDArray[np.bool_],  # (V, K)
 ) -> tuple[tuple[Probe, ...], ...]:
-    """Probe each finding: fitted on the training cases, measured on the validation cases.  # K tuples"""
+    """Probe each finding: fitted on the training cases, measured on its validation cases, `inside`.  # K tuples"""
     training = cases.where("fit", "tuning")
     rows = np.concatenate([training, validation])
     patients = np.array(cases.patients)[validation]
@@ -82,7 +86,8 @@ def shortcut_probes(
             if len(np.unique(target[training])) < 2:
                 continue
             scores = probe_scores(features[: training.size], target[training], features[training.size :])
-            area = auroc_interval(scores, target[validation], patients)
+            counted = inside[:, k]
+            area = auroc_interval(scores[counted], target[validation][counted], patients[counted])
             if area is not None:
                 probes.append(Probe(kind=kind, uses=uses, auroc=area))
         found.append(tuple(probes))

@@ -18,12 +18,12 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from aidpost_device.bundle.manifest import Estimate, FindingNumbers, Quantisation
-from aidpost_export.calibrate import probabilities
+from aidpost_export.calibrate import choose_threshold, probabilities
 from aidpost_export.card import write_card
 from aidpost_export.commands.evaluate import evaluate as evaluate_command
 from aidpost_export.errors import CalibrationError, RunError
 from aidpost_export.evaluate import evaluate, read_evaluation
-from aidpost_export.figures import SMALLEST, Evaluation, GroupFigures
+from aidpost_export.figures import SMALLEST, AgeFigures, Evaluation, GroupFigures
 from aidpost_export.groups import age_band, group_values
 from aidpost_export.issues import Issue, Kind
 from aidpost_export.progress import SilentReporter
@@ -393,6 +393,66 @@ def test_a_group_that_is_told_apart_less_well_is_called_out(tmp_path: Path) -> N
     np.save(run.path / "logits.npy", logits)
     (caution,) = [c.text for c in evaluate(run, SILENT).cautions if c.code == "uneven"]
     assert "sex M" in caution and "sex F" not in caution
+
+
+# ---- ages -----------------------------------------------------------------------------------------------------------
+
+
+def limited_run(folder: Path, limit: str, findings: tuple[str, ...] = ("pneumonia",)) -> RunFolder:
+    """A run whose first finding is limited to some ages; every tenth case states none."""
+    run = write_run(folder, Plan(task="binary" if len(findings) == 1 else "multilabel", findings=findings))
+    text = (run.path / "recipe.toml").read_text()
+    (run.path / "recipe.toml").write_text(text.replace("[[finding]]", f"[[finding]]\nage = {limit}", 1))
+    columns = run.cases().columns
+    ages = tuple("" if i % 10 == 0 else age for i, age in enumerate(columns["age"]))
+    rewrite(run, {"columns": {**columns, "age": ages}})
+    return run
+
+
+def test_cases_that_the_box_does_not_decide_are_not_counted(tmp_path: Path) -> None:
+    run = limited_run(tmp_path / "run", "{ low = 30, high = 64 }")
+    evaluation, cases = evaluate(run, SILENT), run.cases()
+    (finding,) = evaluation.findings
+    inside = np.array([text == "" or 30 <= int(text) <= 64 for text in cases.columns["age"]])
+    left = {role: int((~inside[cases.where(role)]).sum()) for role in ("calibration", "validation")}
+    calibration, validation = (rows[inside[rows]] for rows in (cases.where("calibration"), cases.where("validation")))
+    p = probabilities(run.logits(), [finding.temperature], "sigmoid")[:, 0]
+    y, threshold = cases.targets[:, 0], finding.operating_point.threshold
+    assert confusion(p[validation], y[validation], threshold) == finding.confusion
+    assert finding.auroc is not None and finding.auroc.value == auroc(p[validation], y[validation])
+    assert finding.cases == validation.size == sum(one.cases for one in finding.groups if one.column == "sex")
+    assert finding.operating_point.positives == y[calibration].sum()
+    assert threshold == choose_threshold(p[calibration], y[calibration], 0.9)
+    assert finding.control is not None
+    assert finding.control.auroc.value == auroc(
+        np.load(run.path / "control" / "logits.npy")[validation, 0], y[validation]
+    )
+    unknown = sum(cases.columns["age"][i] == "" for i in cases.where("validation"))
+    assert finding.age == AgeFigures(low=30, high=64, unknown=unknown, **left)
+    assert min(unknown, *left.values()) > 0
+    words = text_of((run.path / "report.html").read_text())
+    assert f"{left['calibration']} calibration and {left['validation']} validation cases of people of other" in words
+    assert f"decided from 30 to 64 years only, but {unknown} validation cases state no age" in words
+
+
+def test_ages_of_one_finding_leave_the_others_alone(tmp_path: Path) -> None:
+    free = evaluate(write_run(tmp_path / "a", Plan(task="multilabel", findings=("a", "b"))), SILENT)
+    evaluation = evaluate(limited_run(tmp_path / "b", "{ low = 40 }", ("a", "b")), SILENT)
+    assert evaluation.findings[1].auroc == free.findings[1].auroc
+    assert evaluation.findings[1].age is None
+    assert evaluation.findings[0].cases < free.findings[0].cases
+    assert evaluation.referral is not None
+    counts = evaluation.referral.confusion
+    assert counts.positives + counts.negatives == evaluation.findings[0].cases
+
+
+def test_validation_cases_of_other_ages_alone_give_no_figures(tmp_path: Path) -> None:
+    run = limited_run(tmp_path / "run", "{ high = 120 }")
+    cases = run.cases()
+    ages = tuple("125" if role == "validation" else "40" for role in cases.roles)
+    rewrite(run, {"columns": {**cases.columns, "age": ages}})
+    evaluation = evaluate(run, SILENT)
+    assert evaluation.findings[0].cases == 0 and "not-measured" in codes(evaluation)
 
 
 # ---- tasks ----------------------------------------------------------------------------------------------------------

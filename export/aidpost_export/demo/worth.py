@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from aidpost_device.bundle.manifest import Estimate
 from aidpost_export.calibrate import probabilities
+from aidpost_export.evaluate import control_scores
 from aidpost_export.figures import Evaluation
-from aidpost_export.measure import Scores, calibrate
+from aidpost_export.measure import Scores, calibrate, decided
 from aidpost_export.network import load_network
 from aidpost_export.proportions import rates
 from aidpost_export.resampling import auroc_interval
@@ -42,8 +43,7 @@ def measure_worth(run: RunFolder, base: RunFolder | None, evaluation: Evaluation
         before = calibrate(base.logits(), base.cases(), base.recipe().recipe)
         unadapted = probabilities(_read(base, run.pixels()), before.temperature, recipe.activation)
         rows.append(_worth("base as it came", 0, run, unadapted, before, k))
-    if (control := run.control()) is not None:
-        scratch = calibrate(control.logits(), cases, recipe)
+    if (scratch := control_scores(run)) is not None:
         rows.append(_worth("from scratch", labels, run, scratch.probability, scratch, k))
     found = evaluation.findings[k]
     rows.append(Worth("adapted", labels, found.auroc, found.sensitivity, found.specificity))
@@ -59,6 +59,7 @@ def _worth(
 ) -> Worth:  # probability: (N, K)
     cases = run.cases()
     rows = cases.where("validation")
+    rows = rows[decided(cases, run.recipe().recipe)[rows, k]]
     p, y, patients = probability[rows, k], cases.targets[rows, k], np.array(cases.patients)[rows]
     sensitivity, specificity = rates(p, y, scores.points[k].threshold, patients)
     return Worth(name, labels, auroc_interval(p, y, patients), sensitivity, specificity)
