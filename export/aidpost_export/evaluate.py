@@ -26,7 +26,7 @@ from aidpost_export.measure import (
     referral_figures,
     role_counts,
 )
-from aidpost_export.pictures import draw
+from aidpost_export.pictures import draw, read_kept
 from aidpost_export.plots.canvas import Canvas
 from aidpost_export.probes import shortcut_probes
 from aidpost_export.progress import Reporter
@@ -132,6 +132,7 @@ def _assemble(run: RunFolder, measured: Measured, findings: tuple[FindingFigures
         counts=role_counts(measured.cases),
         skipped=_skipped(run),
         unstated_patients=unstated_patients(measured.cases),
+        kept=read_kept(run),
         unknown=tuple(name for name, column in values.items() if not any(column)),
         uniform={name: column[0] for name, column in values.items() if len({*column}) == 1 and column[0]},
         findings=findings,

@@ -221,6 +221,8 @@ class Evaluation(Section, frozen=True, kw_only=True):
     skipped: tuple[Skipped, ...]
     unstated_patients: int = 0
     """Cases of all roles whose person nobody stated; each is counted as a person of its own."""
+    kept: int | None
+    """Epoch of the fine-tuning whose weights were kept, 0 for the start; None where that is not recorded."""
     unknown: tuple[str, ...]
     """Columns to report by that the dataset does not have or leaves empty."""
     uniform: dict[str, str]

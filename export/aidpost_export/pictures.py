@@ -6,6 +6,7 @@ import csv
 import math
 import re
 
+import msgspec
 import numpy as np
 
 from aidpost_export.cautions import group_name
@@ -34,7 +35,7 @@ def draw(measured: Measured, evaluation: Evaluation, run: RunFolder) -> dict[str
         for kind, canvas in _finding_pictures(measured, evaluation, finding, k).items():
             pictures[f"{kind}-{tag}"] = canvas
     if epochs := read_history(run):
-        pictures["history"] = history_plot(epochs)
+        pictures["history"] = history_plot(epochs, evaluation.kept)
     return pictures
 
 
@@ -60,6 +61,12 @@ def read_history(run: RunFolder) -> tuple[Epoch, ...]:
         )
         for row in rows
     )
+
+
+def read_kept(run: RunFolder) -> int | None:
+    """Number of the epoch whose weights were kept, 0 for the start; None where the training left no record of it."""
+    path = run.path / "training.json"
+    return msgspec.json.decode(path.read_bytes(), type=dict[str, int]).get("kept") if path.is_file() else None
 
 
 def _known(text: str) -> float | None:

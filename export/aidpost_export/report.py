@@ -54,6 +54,7 @@ def render_report(record: RunRecord, evaluation: Evaluation, pictures: Mapping[s
         record=record,
         findings=[_finding(evaluation, k, pictures) for k in range(len(evaluation.findings))],
         history=_inline(pictures, "history"),
+        kept_weights=sentences.kept_weights(evaluation.kept),
         roles=ROLE_USES,
         probes=PROBES,
         style=Markup(STYLE),  # noqa: S704 - a constant of this program

@@ -84,6 +84,17 @@ def in_words(finding: FindingFigures, evaluation: Evaluation) -> tuple[str, ...]
     return tuple(told)
 
 
+def kept_weights(kept: int | None) -> str:
+    """Say which weights came out of the training; nothing where that is not recorded."""
+    if kept is None:
+        return ""
+    if kept == 0:
+        which = "No epoch was better than the start by more than one standard error, so the starting weights were kept."
+    else:
+        which = f"The weights of epoch {kept}, with the lowest tuning loss, were kept."
+    return f"{which} Then the last layer was fitted again, and that fit taken where it lowered the tuning loss further."
+
+
 def prevalences(evaluation: Evaluation) -> str:
     """Write what predictive values hold for: "5%", or "10% (COVID-19) and 5% (other pneumonia)"."""
     known = {inline(one.name): one.prevalence for one in evaluation.findings if one.prevalence is not None}

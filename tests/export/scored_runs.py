@@ -51,6 +51,7 @@ def write_run(folder: Path, plan: Plan) -> RunFolder:
     (folder / "history.csv").write_text("\n".join(lines) + "\n")
     run = RunFolder(folder)
     run.write_json("run.json", _record(plan, hashlib.sha256((folder / "recipe.toml").read_bytes()).hexdigest()))
+    run.write_json("training.json", {"epochs": 8, "kept": 4})
     if plan.control_skill is not None:
         (folder / "control").mkdir()
         np.save(folder / "control" / "logits.npy", _logits(cases, plan, plan.control_skill, generator))

@@ -687,6 +687,25 @@ def test_the_plots_of_a_run_are_files_of_their_own(run: RunFolder) -> None:
         ElementTree.parse(run.path / "plots" / name)
 
 
+@pytest.mark.parametrize(
+    ("kept", "said"),
+    [
+        (4, "The weights of epoch 4, with the lowest tuning loss, were kept."),
+        (0, "No epoch was better than the start by more than one standard error, so the starting weights were kept."),
+        (None, None),
+    ],
+)
+def test_the_report_says_which_weights_were_kept(tmp_path: Path, kept: int | None, said: str | None) -> None:
+    run = write_run(tmp_path / "run", Plan(patients=150))
+    if kept is None:
+        (run.path / "training.json").unlink()
+    else:
+        run.write_json("training.json", {"epochs": 8, "kept": kept})
+    assert evaluate(run, SILENT).kept == kept
+    words = text_of((run.path / "report.html").read_text())
+    assert said in words if said else "were kept" not in words
+
+
 def test_a_run_that_trained_only_a_head_has_no_history(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", Plan(patients=150))
     evaluate(run, SILENT)

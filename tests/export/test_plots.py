@@ -52,7 +52,7 @@ def forest() -> Canvas:
 
 
 def history() -> Canvas:
-    return history_plot([Epoch(0, None, 0.7, 0.6), Epoch(1, 0.9, 0.5, None), Epoch(2, 0.4, 0.45, 0.99)])
+    return history_plot([Epoch(0, None, 0.7, 0.6), Epoch(1, 0.9, 0.5, None), Epoch(2, 0.4, 0.45, 0.99)], 0)
 
 
 PICTURES: dict[str, Callable[[], Canvas]] = {
@@ -64,7 +64,7 @@ PICTURES: dict[str, Callable[[], Canvas]] = {
     "forest": forest,
     "forest of nothing": lambda: forest_plot("empty", [Row("rare", None)], str, "AUROC"),
     "history": history,
-    "history of one epoch": lambda: history_plot([Epoch(1, 0.9, 0.5, 0.7)]),
+    "history of one epoch": lambda: history_plot([Epoch(1, 0.9, 0.5, 0.7)], None),
     "people": lambda: people_plot(NASTY, thousand(0.91, 0.88, 0.05)),
 }
 
@@ -218,6 +218,17 @@ def test_a_figure_that_is_not_shown_has_no_mark() -> None:
 def test_the_history_marks_every_known_epoch() -> None:
     assert len(elements(history(), "circle", "other")) == 2, "epoch 0 has no training loss"
     assert len(elements(history(), "circle", "model")) == 3 + 2, "three tuning losses, two AUROCs"
+
+
+def test_the_history_marks_the_epoch_that_was_kept_whatever_the_losses() -> None:
+    epochs = [Epoch(0, None, 0.5, 0.7), Epoch(1, 0.9, 0.4, 0.8), Epoch(2, 0.8, 0.6, 0.8)]
+
+    def marks(kept: int | None) -> list[float]:
+        return [pairs(line)[0][0] for line in elements(history_plot(epochs, kept), "polyline", "limit fine dash")]
+
+    (start,), (first,) = marks(0), marks(1)
+    assert start < first
+    assert marks(None) == []
 
 
 @pytest.mark.parametrize(

@@ -21,14 +21,14 @@ class Epoch:
     """None where a class was missing."""
 
 
-def history_plot(epochs: Sequence[Epoch]) -> Canvas:
-    """Draw the losses on the left and the AUROC on the tuning cases on the right."""
+def history_plot(epochs: Sequence[Epoch], kept: int | None) -> Canvas:
+    """Draw the losses on the left and the AUROC on the tuning cases on the right, and mark the epoch that was kept."""
     best = min(epochs, key=lambda epoch: epoch.tuning_loss)
     canvas = Canvas(
         860,
         300,
         "Training history",
-        f"{len(epochs)} epochs; the lowest tuning loss, {best.tuning_loss:.3f}, came at epoch {best.number}.",
+        f"{epochs[-1].number} epochs; the lowest tuning loss, {best.tuning_loss:.3f}, came at epoch {best.number}.",
     )
     numbers = [epoch.number for epoch in epochs]
     training = [(float(e.number), e.train_loss) for e in epochs if e.train_loss is not None]
@@ -37,8 +37,10 @@ def history_plot(epochs: Sequence[Epoch]) -> Canvas:
     left = _panel(canvas, 62, 424, numbers, 0.0, highest * 1.05 or 1.0, "loss")
     _series(canvas, left, training, "other", dash=True)
     _series(canvas, left, tuning, "model")
-    canvas.line([left.point(best.number, 0), left.point(best.number, highest)], "limit", fine=True, dash=True)
-    canvas.text(420, 24, "┄ training   ─ tuning   ┊ lowest tuning loss", "end", small=True)
+    if kept is not None:
+        canvas.line([left.point(kept, 0), left.point(kept, highest)], "limit", fine=True, dash=True)
+    mark = "" if kept is None else "   ┊ kept"
+    canvas.text(420, 24, f"┄ training   ─ tuning{mark}", "end", small=True)
     areas = [(float(e.number), e.tuning_auroc) for e in epochs if e.tuning_auroc is not None]
     if areas:
         low = max(0.0, min(value for _, value in areas) - 0.05)
