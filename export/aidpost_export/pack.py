@@ -5,11 +5,13 @@ The same run, label and key give the same bytes.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -69,6 +71,17 @@ class Packed:
 def default_build() -> int:
     """A counter that grows by itself: the minutes since 2020."""
     return int((datetime.now(UTC) - EPOCH).total_seconds() // 60)
+
+
+def require_folder(out: Path) -> None:
+    """See that the bundle can be written there, before the work, which takes minutes. Raises `PackError`."""
+    if not out.parent.is_dir():
+        raise PackError(
+            f"There is no folder {out.parent} to write the bundle into.",
+            "Make the folder, or plug in the stick, and pack again.",
+        )
+    if not os.access(out.parent, os.W_OK):
+        raise PackError(f"Nothing may be written into {out.parent}.", "Choose another folder with --out.")
 
 
 def pack(run: RunFolder, key: Ed25519PrivateKey, targets: Sequence[Target], label: Label, reporter: Reporter) -> Packed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 from datetime import date
 from pathlib import Path
@@ -29,6 +30,7 @@ from aidpost_device.home import Home
 from aidpost_device.prepare import prepare_bytes
 from aidpost_export import pack as packing
 from aidpost_export import variants
+from aidpost_export.commands.pack import pack as pack_command
 from aidpost_export.errors import PackError
 from aidpost_export.evaluate import read_evaluation
 from aidpost_export.golden import GoldenOutputs, GoldenVectors, golden_outputs
@@ -248,6 +250,22 @@ def test_the_bundle_installs_and_reads_scans_as_the_workstation_measured(
         assert float(row["probability"]) == pytest.approx(1 / (1 + np.exp(-logit / numbers.temperature)), abs=2e-3)
         positive = float(row["probability"]) >= numbers.operating_point.threshold
         assert row["decision"] == ("REFER" if positive else "CLEAR")
+
+
+@pytest.mark.parametrize(("folder", "writable", "words"), [("none", True, "no folder"), ("", False, "may be written")])
+def test_a_bundle_that_could_not_be_written_is_refused_before_the_work(
+    folder: str, writable: bool, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "key").touch()
+    monkeypatch.setattr(os, "access", lambda _, mode: writable or mode != os.W_OK)
+    out = tmp_path / folder / "b.aidpost"
+    with pytest.raises(PackError, match=words) as refusal:
+        CliRunner().invoke(
+            pack_command,
+            [str(tmp_path), "--key", str(tmp_path / "key"), "--target", "x86", "--out", str(out)],
+            catch_exceptions=False,
+        )
+    assert refusal.value.hint
 
 
 @pytest.mark.parametrize(("task", "channels"), [("multiclass", 1), ("multilabel", 3)])

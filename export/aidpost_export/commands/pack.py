@@ -46,11 +46,12 @@ def pack(
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: waiting threads leave the cores to others
     from aidpost_device.bundle.signature import load_private
     from aidpost_device.durable import write_durably
-    from aidpost_export.pack import Label, default_build
+    from aidpost_export.pack import Label, default_build, require_folder
     from aidpost_export.pack import pack as run_pack
     from aidpost_export.progress import ConsoleReporter
     from aidpost_export.run import RunFolder
 
+    require_folder(out)
     label = Label(name, version, build or default_build(), site, expires.strftime("%Y-%m-%d") if expires else None)
     packed = run_pack(RunFolder(run), load_private(key), targets, label, ConsoleReporter())  # type: ignore[arg-type]
     write_durably(out, packed.content)
