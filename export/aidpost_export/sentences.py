@@ -89,9 +89,9 @@ def kept_weights(kept: int | None) -> str:
     if kept is None:
         return ""
     if kept == 0:
-        which = "No epoch was better than the start by more than one standard error, so the starting weights were kept."
+        which = "Training was not better than its start by more than a standard error: the starting weights were kept."
     else:
-        which = f"The weights of epoch {kept}, with the lowest tuning loss, were kept."
+        which = f"The weights of epoch {kept} were kept."
     return f"{which} Then the last layer was fitted again, and that fit taken where it lowered the tuning loss further."
 
 
