@@ -67,18 +67,19 @@ def _variant_figures(
     probability = probabilities(logits, temperature, measured.recipe.activation)[measured.validation]
     findings = []
     for k, label in enumerate(labels):
-        before, target = measured.column(k)
+        cases = measured.decided(k)
+        p, before, target, patients = probability[cases.inside, k], cases.probability, cases.target, cases.patients
         threshold = record.findings[label].operating_point.threshold
-        sensitivity, specificity = rates(probability[:, k], target, threshold, measured.patients)
-        changed = (probability[:, k] >= threshold) != (before >= measured.scores.points[k].threshold)
+        sensitivity, specificity = rates(p, target, threshold, patients)
+        changed = (p >= threshold) != (before >= measured.scores.points[k].threshold)
         findings.append(
             VariantFinding(
                 label=label,
-                auroc=auroc_interval(probability[:, k], target, measured.patients),
-                change=auroc_difference(probability[:, k], before, target, measured.patients),
+                auroc=auroc_interval(p, target, patients),
+                change=auroc_difference(p, before, target, patients),
                 sensitivity=sensitivity,
                 specificity=specificity,
-                flips=share(changed, measured.patients) if record.quantisation else None,
+                flips=share(changed, patients) if record.quantisation else None,
             )
         )
     return VariantFigures(

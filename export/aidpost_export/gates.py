@@ -33,6 +33,8 @@ class Calibrated:
     temperature: NDArray[np.float64]  # (K,)
     probability: NDArray[np.float32]  # (N, K)
     points: tuple[OperatingPoint, ...]  # K
+    decided: NDArray[np.bool_]
+    """Whether the box decides each finding of each case; the others count nowhere.  # (N, K)"""
 
     @property
     def verdicts(self) -> NDArray[np.bool_]:
@@ -76,10 +78,11 @@ def recalibrate(
     verdicts, witnesses = reference.verdicts, np.array(patients)
     points = []
     for k in range(len(recipe.labels)):
-        p, y = probability[:, k], targets[:, k]
-        threshold = matching_threshold(p, y, verdicts[:, k], recipe.target_sensitivity)
-        points.append(operating_point(p, y, threshold, recipe.target_sensitivity, witnesses))
-    return Calibrated(temperature, probability, tuple(points))
+        inside = reference.decided[:, k]
+        p, y = probability[inside, k], targets[inside, k]
+        threshold = matching_threshold(p, y, verdicts[inside, k], recipe.target_sensitivity)
+        points.append(operating_point(p, y, threshold, recipe.target_sensitivity, witnesses[inside]))
+    return Calibrated(temperature, probability, tuple(points), reference.decided)
 
 
 def matching_threshold(
@@ -113,8 +116,9 @@ def compare(found: Calibrated, reference: Calibrated, targets: NDArray[np.float3
     """Measure what a graph changed."""
     changes = []
     for k in range(targets.shape[1]):
-        before, after = (auroc(one.probability[:, k], targets[:, k]) for one in (reference, found))
+        inside = reference.decided[:, k]
+        before, after = (auroc(one.probability[inside, k], targets[inside, k]) for one in (reference, found))
         if before is not None and after is not None:
             changes.append(after - before)
-    flips = (found.verdicts != reference.verdicts).mean(axis=0)  # (K,)
+    flips = np.mean(found.verdicts != reference.verdicts, axis=0, where=reference.decided)  # (K,)
     return Change(auroc=min(changes, default=0.0), flips=float(flips.max()))

@@ -50,6 +50,8 @@ class Scores:
 class DecidedCases:
     """The validation cases that the box decides one finding of, D of V."""
 
+    inside: NDArray[np.bool_]
+    """Which of the validation cases these are.  # (V,)"""
     probability: NDArray[np.float32]  # (D,)
     target: NDArray[np.float32]  # (D,) in {0, 1}
     patients: NDArray[np.str_]  # (D,)
@@ -81,6 +83,7 @@ class Measured:
         inside = decided(self.cases, self.recipe)[self.validation, k]
         p, y = self.column(k)
         return DecidedCases(
+            inside=inside,
             probability=p[inside],
             target=y[inside],
             patients=self.patients[inside],

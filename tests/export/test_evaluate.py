@@ -435,6 +435,18 @@ def test_cases_that_the_box_does_not_decide_are_not_counted(tmp_path: Path) -> N
     assert f"decided from 30 to 64 years only, but {unknown} validation cases state no age" in words
 
 
+def test_device_graphs_are_measured_on_the_cases_that_the_box_decides(tmp_path: Path) -> None:
+    run = limited_run(tmp_path / "run", "{ low = 30, high = 64 }")
+    for name in ("model.safetensors", "network.json"):
+        (run.path / name).write_bytes(b"weights")
+    write_device(run, 0.3)
+    evaluation = evaluate(run, SILENT)
+    assert evaluation.device is not None
+    (same,) = next(one.findings for one in evaluation.device.variants if one.name == FLOAT)
+    (whole,) = evaluation.findings
+    assert (same.auroc, same.sensitivity, same.specificity) == (whole.auroc, whole.sensitivity, whole.specificity)
+
+
 def test_ages_of_one_finding_leave_the_others_alone(tmp_path: Path) -> None:
     free = evaluate(write_run(tmp_path / "a", Plan(task="multilabel", findings=("a", "b"))), SILENT)
     evaluation = evaluate(limited_run(tmp_path / "b", "{ low = 40 }", ("a", "b")), SILENT)

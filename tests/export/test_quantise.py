@@ -14,7 +14,7 @@ from onnx import numpy_helper
 
 from aidpost_export import variants
 from aidpost_export.errors import ParityError, RunError
-from aidpost_export.gates import Calibrated, Change, compare, matching_threshold
+from aidpost_export.gates import Calibrated, Change, compare, matching_threshold, recalibrate
 from aidpost_export.graph import DeviceGraph, export_graph
 from aidpost_export.measure import calibrate
 from aidpost_export.network import load_network
@@ -119,14 +119,31 @@ def test_each_gate_refuses_in_words(change: Change, speed: float | None, refusal
 def test_a_change_is_that_of_the_worst_finding(made: RunFolder) -> None:
     cases, recipe = made.cases(), made.recipe().recipe
     scores = calibrate(made.logits(), cases, recipe)
-    twice = Calibrated(np.repeat(scores.temperature, 2), np.repeat(scores.probability, 2, axis=1), scores.points * 2)
-    other = Calibrated(twice.temperature, twice.probability.copy(), twice.points)
+    probability = np.repeat(scores.probability, 2, axis=1)
+    everyone = np.ones(probability.shape, bool)
+    twice = Calibrated(np.repeat(scores.temperature, 2), probability, scores.points * 2, everyone)
+    other = Calibrated(twice.temperature, twice.probability.copy(), twice.points, everyone)
     other.probability[:10, 1] = 1 - other.probability[:10, 1]
     change = compare(other, twice, np.repeat(cases.targets, 2, axis=1))
     assert change.flips == pytest.approx((other.verdicts != twice.verdicts)[:, 1].mean())
     assert change.flips > 0
     assert change.auroc < 0
     assert compare(twice, twice, np.repeat(cases.targets, 2, axis=1)) == Change(auroc=0.0, flips=0.0)
+
+
+def test_cases_that_the_box_does_not_decide_count_nowhere(made: RunFolder) -> None:
+    cases, recipe = made.cases(), made.recipe().recipe
+    rows, scores = cases.where("calibration"), calibrate(made.logits(), cases, recipe)
+    inside = np.arange(rows.size)[:, None] % 4 > 0
+    reference = Calibrated(scores.temperature, scores.probability[rows], scores.points, inside)
+    logits, targets = made.logits()[rows], cases.targets[rows]
+    found = recalibrate(logits, targets, [cases.patients[i] for i in rows], recipe, reference)
+    point = found.points[0]
+    assert point.positives == targets[inside[:, 0], 0].sum()
+    assert point.positives + point.negatives == inside.sum()
+    other = Calibrated(found.temperature, found.probability.copy(), found.points, inside)
+    other.probability[~inside[:, 0]] = 1 - other.probability[~inside[:, 0]]
+    assert compare(other, found, targets) == Change(auroc=0.0, flips=0.0)
 
 
 # ---- the step -------------------------------------------------------------------------------------------------------
