@@ -22,6 +22,7 @@ from aidpost_export.statistics import (
     brier,
     calibration_error,
     mass_bins,
+    placements,
     rank_correlation,
     weighted_auroc,
     weighted_calibration_error,
@@ -81,7 +82,7 @@ def auroc_interval(
     if value is None:
         return None
     edges = Bootstrap(patients, y > 0, count=count, seed=seed).intervals(lambda w: weighted_auroc(s, y, w)[:, None])
-    bound = bounded_auroc(value, *witnesses(y, patients))
+    bound = bounded_auroc(value, *witnesses(s, y, patients))
     return _around(value, [*edges[:, 0], bound.low, bound.high])
 
 
@@ -106,7 +107,9 @@ def auroc_difference(
     edges = Bootstrap(patients, y > 0, count=count, seed=seed).intervals(
         lambda w: (weighted_auroc(a, y, w) - weighted_auroc(b, y, w))[:, None]
     )
-    reach_a, reach_b = (_reach(bounded_auroc(area, *witnesses(y, patients))) for area in (value_a, value_b))
+    reach_a, reach_b = (
+        _reach(bounded_auroc(area, *witnesses(score, y, patients))) for area, score in ((value_a, a), (value_b, b))
+    )
     shared = 2 * rank_correlation(a, b, y) * reach_a * reach_b
     reach = float(np.sqrt(max(0.0, reach_a**2 + reach_b**2 - shared)))
     value = value_a - value_b
@@ -134,7 +137,7 @@ def macro_auroc_interval(
 
     edges = Bootstrap(patients, y.argmax(axis=1), count=count, seed=seed).intervals(mean)
     value = float(np.mean(known))
-    bounds = [bounded_auroc(area, *witnesses(y[:, k], patients)) for k, area in enumerate(known)]
+    bounds = [bounded_auroc(area, *witnesses(s[:, k], y[:, k], patients)) for k, area in enumerate(known)]
     below = float(np.sqrt(sum((bound.value - bound.low) ** 2 for bound in bounds))) / len(bounds)
     above = float(np.sqrt(sum((bound.high - bound.value) ** 2 for bound in bounds))) / len(bounds)
     return _around(value, [*edges[:, 0], value - below, min(1.0, value + above)])
@@ -162,12 +165,22 @@ def calibration_intervals(
     return _around(score, edges[:, 0]), _around(error, edges[:, 1])
 
 
-def witnesses(target: ArrayLike, patients: ArrayLike) -> tuple[int, int]:
-    """Patients with and without the finding, at least one each; with both kinds of scans: with.  # (N,), (N,)"""
-    positive = np.asarray(target) > 0
-    names = np.asarray(patients)
-    with_finding = np.unique(names[positive])
-    return max(1, len(with_finding)), max(1, len(np.setdiff1d(np.unique(names), with_finding)))
+def witnesses(score: ArrayLike, target: ArrayLike, patients: ArrayLike) -> tuple[float, float]:
+    """How many independent cases with and without the finding would say as much as these.  # (N,), (N,), (N,)
+
+    Scans of one patient say less than as many patients, as far as they stand alike among the cases of the other kind.
+    Where all scans stand alike no likeness can be seen, and each patient counts once.
+    """
+    positive, names = np.asarray(target) > 0, np.asarray(patients)
+    found = []
+    for kind, place in zip((positive, ~positive), placements(score, target), strict=True):
+        count, (_, patient) = place.size, np.unique(names[kind], return_inverse=True)
+        people = int(patient.max()) + 1
+        apart = place - place.mean()
+        alone, together = float(np.sum(apart**2)), float(np.sum(np.bincount(patient, weights=apart) ** 2))
+        effect = max(1.0, together / alone) if alone > 0 and people > 1 else count / people
+        found.append(count / effect)
+    return found[0], found[1]
 
 
 def _reach(interval: Interval) -> float:

@@ -56,10 +56,11 @@ def weighted_auroc(score: NDArray[Any], target: NDArray[Any], weights: ArrayLike
     return area
 
 
-def bounded_auroc(value: float, positives: int, negatives: int) -> Interval:
+def bounded_auroc(value: float, positives: float, negatives: float) -> Interval:
     """Interval of an AUROC from its value and the numbers alone: Newcombe's fifth method, Stat Med 2006.
 
-    It solves |value - x| = z * sqrt(variance(x)) for x, with Hanley and McNeil's variance at x.
+    The numbers of cases may be effective ones. It solves |value - x| = z * sqrt(variance(x)) for x, with Hanley and
+    McNeil's variance at x.
     """
     half = (positives + negatives) / 2 - 1
 
@@ -75,6 +76,14 @@ def bounded_auroc(value: float, positives: int, negatives: int) -> Interval:
         return near
 
     return Interval(value=value, low=edge(0.0), high=edge(1.0))
+
+
+def placements(score: ArrayLike, target: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Place each case among those of the other kind: the share that it beats, ties counting half.  # (P,), (M,)"""
+    values, positive = np.asarray(score, np.float64), np.asarray(target) > 0
+    ranks = _midranks(values)
+    high, low = values[positive], values[~positive]
+    return (ranks[positive] - _midranks(high)) / low.size, (ranks[~positive] - _midranks(low)) / high.size
 
 
 def rank_correlation(first: ArrayLike, second: ArrayLike, target: ArrayLike) -> float:

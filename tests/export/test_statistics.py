@@ -91,7 +91,8 @@ def test_copies_of_a_patients_scan_bring_no_certainty() -> None:
     score, target = draw(np.random.default_rng(3), 60, 1.0)
     once = auroc_interval(score, target, np.arange(60))
     copied = auroc_interval(np.repeat(score, 5), np.repeat(target, 5), np.repeat(np.arange(60), 5))
-    assert copied == once
+    assert once is not None and copied is not None
+    assert (copied.value, copied.low, copied.high) == pytest.approx((once.value, once.low, once.high), abs=1e-9)
 
 
 def test_resamples_draw_whole_patients_within_strata() -> None:
@@ -125,6 +126,20 @@ def test_auroc_intervals_cover_the_truth(positives: int, negatives: int, apart: 
         assert interval is not None
         covered += interval.low <= NormalDist().cdf(apart / np.sqrt(2)) <= interval.high
     assert 0.93 <= covered / 200 <= most
+
+
+@pytest.mark.parametrize(("people", "alike"), [((8, 12), 0.9), ((8, 12), 0.5), ((15, 25), 0.0)])
+def test_auroc_intervals_of_patients_with_several_scans_cover_the_truth(people: tuple[int, int], alike: float) -> None:
+    generator = np.random.default_rng(17)
+    target, patients = np.repeat(np.repeat([1, 0], people), 3), np.repeat(np.arange(sum(people)), 3)
+    covered = 0
+    for _ in range(200):
+        own, each = generator.normal(size=sum(people)), generator.normal(size=target.size)
+        score = np.sqrt(alike) * own[patients] + np.sqrt(1 - alike) * each + 2 * target
+        interval = auroc_interval(score, target, patients, count=300)
+        assert interval is not None
+        covered += interval.low <= NormalDist().cdf(2 / np.sqrt(2)) <= interval.high
+    assert covered / 200 >= 0.93
 
 
 def test_intervals_of_a_difference_cover_the_truth_with_few_positives() -> None:
@@ -203,8 +218,12 @@ def test_macro_auroc_without_a_class_is_none() -> None:
     assert macro_auroc_interval(np.full((4, 3), 1 / 3), targets, np.arange(4)) is None
 
 
-def test_witnesses_are_patients() -> None:
-    assert witnesses([1, 0, 1, 0, 0], ["a", "a", "a", "b", "c"]) == (1, 2)
+def test_witnesses_are_patients_as_far_as_their_scans_are_alike() -> None:
+    target, people = [1, 1, 1, 1, 0, 0, 0, 0], ["a", "a", "b", "b", "c", "c", "d", "d"]
+    assert witnesses([5, 5, 3, 3, 4, 4, 2, 2], target, people) == (2, 2), "alike"
+    assert witnesses([5, 3, 5, 3, 4, 2, 4, 2], target, people) == (4, 4), "as different as those of other patients"
+    assert witnesses([9, 8, 7, 6, 4, 3, 2, 1], target, people) == (2, 2), "nothing can be seen"
+    assert witnesses([5, 3, 5, 3, 4, 2, 4, 2], target, list("abcdefgh")) == (4, 4)
 
 
 # ---- proportions ----------------------------------------------------------------------------------------------------
