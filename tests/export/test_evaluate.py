@@ -68,6 +68,14 @@ def rewrite(run: RunFolder, change: dict[str, Any]) -> None:
     replace(run.cases(), **change).write(run.path / "cases.csv")
 
 
+def edit_recipe(run: RunFolder, old: str, new: str, times: int) -> None:
+    """Make it another recipe, as if the run had begun with it."""
+    text = (run.path / "recipe.toml").read_text().replace(old, new, times)
+    (run.path / "recipe.toml").write_text(text)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    run.write_json("run.json", msgspec.structs.replace(run.record(), recipe_sha256=digest))
+
+
 class Words(HTMLParser):
     """Collects the words of a page, without markup."""
 
@@ -401,8 +409,7 @@ def test_a_group_that_is_told_apart_less_well_is_called_out(tmp_path: Path) -> N
 def limited_run(folder: Path, limit: str, findings: tuple[str, ...] = ("pneumonia",)) -> RunFolder:
     """A run whose first finding is limited to some ages; every tenth case states none."""
     run = write_run(folder, Plan(task="binary" if len(findings) == 1 else "multilabel", findings=findings))
-    text = (run.path / "recipe.toml").read_text()
-    (run.path / "recipe.toml").write_text(text.replace("[[finding]]", f"[[finding]]\nage = {limit}", 1))
+    edit_recipe(run, "[[finding]]", f"[[finding]]\nage = {limit}", 1)
     columns = run.cases().columns
     ages = tuple("" if i % 10 == 0 else age for i, age in enumerate(columns["age"]))
     rewrite(run, {"columns": {**columns, "age": ages}})
@@ -499,8 +506,7 @@ def test_normal_is_no_reason_to_refer(tmp_path: Path) -> None:
 
 def test_a_class_that_refers_nobody_has_no_predictive_values(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", Plan(task="multiclass", findings=COVID))
-    text = (run.path / "recipe.toml").read_text()
-    (run.path / "recipe.toml").write_text(text.replace("\nprevalence = 0.05", "\nprevalence = 0.2", 2))
+    edit_recipe(run, "\nprevalence = 0.05", "\nprevalence = 0.2", 2)
     evaluation = evaluate(run, SILENT)
     covid, other, normal = evaluation.findings
     assert (covid.prevalence, other.prevalence, normal.prevalence) == (0.2, 0.05, None)
@@ -522,9 +528,8 @@ def test_a_class_that_refers_nobody_has_no_predictive_values(tmp_path: Path) -> 
 
 def test_the_summary_says_which_prevalence_a_value_is_for(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", Plan(task="multiclass", findings=COVID, patients=200))
-    text = (run.path / "recipe.toml").read_text()
     same = evaluate(run, SILENT)
-    (run.path / "recipe.toml").write_text(text.replace("\nprevalence = 0.05", "\nprevalence = 0.2", 2))
+    edit_recipe(run, "\nprevalence = 0.05", "\nprevalence = 0.2", 2)
     apart = evaluate(run, SILENT)
     for evaluation, shown in ((same, ["PPV at 5%"]), (apart, ["at 20%", "at 5%"])):
         console = Console(record=True, width=120, file=StringIO())
