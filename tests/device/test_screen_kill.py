@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import random
 import shutil
 import signal
@@ -70,7 +71,7 @@ def uninterrupted(new_home: Callable[[], Path], folder: Path) -> list[dict[str, 
 def start(home: Path, folder: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [*COMMAND, "device", "screen", str(folder), "--out", str(home / "out"), "--workers", "2"],
-        env={"AIDPOST_HOME": str(home), "OMP_NUM_THREADS": "1"},
+        env=os.environ | {"AIDPOST_HOME": str(home), "OMP_NUM_THREADS": "1"},
         stdout=subprocess.DEVNULL,
     )
 
