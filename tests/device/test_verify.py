@@ -32,7 +32,6 @@ from aidpost_device.errors import (
     BundleError,
     ContainerError,
     DigestError,
-    EngineError,
     ExpiredError,
     GoldenError,
     GraphError,
@@ -280,7 +279,7 @@ TAMPERED: dict[str, Case] = {
     "expiry that is no day": (edited(lambda values: values.update(expires="2026-02-30")), ManifestError, "2026-02-30"),
     "a table": (
         lambda draft: draft.having(input=TableInput(fields=(Field(name="age", type="number", unit="a"),))).seal(),
-        EngineError,
+        BundleError,
         "tables",
     ),
     # ---- admission
