@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aidpost_device.bundle.manifest import ImageInput
+from aidpost_device.decision import Facts, reject
 from aidpost_export.ages import parse_age
 from aidpost_export.index import Index, Row
 from aidpost_export.issues import Issue, Kind, at
@@ -67,9 +68,13 @@ def check_scan(row: Row, scans: Scans, spec: ImageInput) -> list[Issue]:
     if row.file not in scans.read:
         fix = "Let nobody write into the data folder while it is read."
         return [at(row, Kind.FILE_MISSING, "the file was not there when the scans were read", fix)]
-    modality = (scans.read[row.file].header.modality or "").strip().upper()
+    header = scans.read[row.file].header
+    modality = (header.modality or "").strip().upper()
     view = row.get("view").upper()
     issues = []
+    raw = reject(Facts(contrast=0, intent=header.intent or ""), spec)  # the box rejects these, so they teach nothing
+    if raw is not None:
+        issues.append(at(row, Kind.NOT_ACCEPTED, raw.text.rstrip(".")[0].lower() + raw.text.rstrip(".")[1:], raw.hint))
     for stated, accepted, what in ((modality, spec.modalities, "modality"), (view, spec.views, "view")):
         if stated and accepted and stated not in {name.upper() for name in accepted}:
             message = f"its {what} is {stated}; the recipe reads {', '.join(accepted)}"

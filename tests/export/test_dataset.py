@@ -62,6 +62,13 @@ def same_file_by_another_path(rows: Rows, folder: Path) -> None:
     rows[6]["file"] = "./004.png"
 
 
+def raw_image(rows: Rows, folder: Path) -> None:
+    rows[4]["file"] = "raw.dcm"
+    raw = film(4, patient="p4", modality="DX")
+    raw.PresentationIntentType = "FOR PROCESSING"
+    write_dicom(raw, folder / "raw.dcm")
+
+
 def leaked_patient(rows: Rows, folder: Path) -> None:
     rows[4]["patient"] = rows[45]["patient"]
 
@@ -90,6 +97,7 @@ FAULTS = [
     (set_cell("split", "training"), "split", {6}, "'training' is unknown"),
     (set_cell("split", ""), "split", {6}, "'' is unknown"),
     (set_cell("view", "LL"), "not-accepted", {6}, "view is LL; the recipe reads PA, AP"),
+    (raw_image, "not-accepted", {6}, "the image is the detector's raw one"),
     (broken_file, "unreadable", {6}, "not-an-image"),
     (same_content, "duplicate", {8}, "the same image as row 6, 004.png"),
     (same_content_other_label, "duplicate-with-another-label", {6, 8}, "'normal' in row 6, 'pneumonia' in row 8"),
