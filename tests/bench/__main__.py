@@ -27,4 +27,5 @@ def main(names: list[str]) -> None:
         import_module(f"tests.bench.{name}").main()
 
 
-main(sys.argv[1:])
+if __name__ == "__main__":
+    main(sys.argv[1:])

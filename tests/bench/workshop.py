@@ -68,7 +68,8 @@ def packed(run: Path) -> Path:
     bundle = WORKSHOP / "bundles" / f"{run.name}.aidpost"
     if not bundle.is_file():
         bundle.parent.mkdir(parents=True, exist_ok=True)
-        aidpost("export", "pack", run, "--key", key, "--target", "x86", "--name", run.name, "--out", bundle)
+        name = run.name.replace("_", "-")
+        aidpost("export", "pack", run, "--key", key, "--target", "x86", "--name", name, "--out", bundle)
     return bundle
 
 
