@@ -22,7 +22,7 @@ from aidpost_device.bundle.manifest import ImageInput, Variant
 from aidpost_device.bundle.verify import VerifiedBundle
 from aidpost_device.engine import Prediction
 
-COUNTS = {"uncompressed": 800, "JPEG lossless": 500, "JPEG 2000": 500}
+COUNTS = dict.fromkeys(("uncompressed", "JPEG lossless", "JPEG 2000"), 1000)
 SAMPLE = 40
 """Files for the limit and for the naive loop."""
 ROUNDS = 3
