@@ -18,7 +18,7 @@ def main() -> None:
     runs = {
         "MobileNetV2": adapted("malaria_cells-full", "smear-malaria", smears, base),
         "ResNet-18": adapted(
-            "resnet", "smear-malaria", smears, "random", "--architecture", "resnet-18", "--limit", "600"
+            "resnet", "smear-malaria", smears, "random", "--architecture", "resnet-18", "--limit", "400"
         ),
     }
     print(machine() + "\n")
