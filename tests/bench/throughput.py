@@ -23,7 +23,7 @@ from aidpost_device.bundle.manifest import ImageInput, Variant
 from aidpost_device.bundle.verify import VerifiedBundle
 from aidpost_device.engine import Prediction
 
-COUNTS = dict.fromkeys(("uncompressed", "JPEG lossless", "JPEG 2000"), 500)
+COUNTS = {"uncompressed": 1000, "JPEG lossless": 500, "JPEG 2000": 500}
 SAMPLE = 16
 """Files for the limit and for the naive loop."""
 ROUNDS = 3
