@@ -150,7 +150,7 @@ def require_applicable(manifest: Manifest) -> ImageInput:
 
 def reject(facts: Facts, accepted: ImageInput) -> Reason | None:
     """Say why a file is no scan for this bundle, or None. A file that states no modality or no intent passes."""
-    if _refused(facts.modality, accepted.modalities):
+    if not_accepted(facts.modality, accepted.modalities):
         return Reason.MODALITY_NOT_ACCEPTED
     if facts.intent.strip().upper() == "FOR PROCESSING":
         return Reason.FOR_PROCESSING
@@ -159,7 +159,7 @@ def reject(facts: Facts, accepted: ImageInput) -> Reason | None:
 
 def would_vote(facts: Facts, accepted: ImageInput) -> bool:
     """Whether a scan that could not be read would have had a say in its study, as far as its header tells."""
-    return reject(facts, accepted) is None and not _refused(facts.view, accepted.views)
+    return reject(facts, accepted) is None and not not_accepted(facts.view, accepted.views)
 
 
 def decide_finding(
@@ -180,7 +180,7 @@ def decide_finding(
         reason
         for reason, applies in (
             (Reason.BLANK, facts.contrast < BLANK_CONTRAST),
-            (Reason.VIEW_NOT_ACCEPTED, _refused(facts.view, accepted.views)),
+            (Reason.VIEW_NOT_ACCEPTED, not_accepted(facts.view, accepted.views)),
         )
         if applies
     ]
@@ -243,6 +243,7 @@ def _first(words: Iterable[Word], precedence: tuple[Word, ...]) -> Word:
     return Word.CLEAR
 
 
-def _refused(stated: str, accepted: tuple[str, ...]) -> bool:
+def not_accepted(stated: str, accepted: tuple[str, ...]) -> bool:
+    """Whether a header states something, and it is none of what is accepted; nothing to accept accepts everything."""
     stated = stated.strip().upper()
     return bool(stated and accepted) and stated not in {name.upper() for name in accepted}

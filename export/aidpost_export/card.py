@@ -111,8 +111,8 @@ def _graph_rows(evaluation: Evaluation, made: Sequence[TargetVariants]) -> list[
             number(records[figures.name].findings[finding.label].operating_point.threshold),
             percent_interval(finding.sensitivity),
             percent_interval(finding.specificity),
-            percent_interval(finding.flips) if finding.flips else "\N{EN DASH}",
-            "\N{EN DASH}" if figures.speed is None else f"{figures.speed:.1f} times float",
+            percent_interval(finding.flips) if finding.flips else _NONE,
+            _NONE if figures.speed is None else f"{figures.speed:.1f} times float",
         ]
         for figures in measured
         if figures.name in records

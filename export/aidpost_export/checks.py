@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aidpost_device.bundle.manifest import ImageInput
-from aidpost_device.decision import Facts, reject
+from aidpost_device.decision import Facts, not_accepted, reject
 from aidpost_export.ages import parse_age
 from aidpost_export.index import Index, Row
 from aidpost_export.issues import Issue, Kind, at
 from aidpost_export.labels import findings_of
 from aidpost_export.recipe import Recipe
 from aidpost_export.scans import Scans
+from aidpost_export.sentences import inline
 from aidpost_export.split import joined
 
 SPLITS = ("train", "val", "test")
@@ -74,9 +75,9 @@ def check_scan(row: Row, scans: Scans, spec: ImageInput) -> list[Issue]:
     issues = []
     raw = reject(Facts(contrast=0, intent=header.intent or ""), spec)  # the box rejects these, so they teach nothing
     if raw is not None:
-        issues.append(at(row, Kind.NOT_ACCEPTED, raw.text.rstrip(".")[0].lower() + raw.text.rstrip(".")[1:], raw.hint))
+        issues.append(at(row, Kind.NOT_ACCEPTED, inline(raw.text.rstrip(".")), raw.hint))
     for stated, accepted, what in ((modality, spec.modalities, "modality"), (view, spec.views, "view")):
-        if stated and accepted and stated not in {name.upper() for name in accepted}:
+        if not_accepted(stated, accepted):
             message = f"its {what} is {stated}; the recipe reads {', '.join(accepted)}"
             issues.append(at(row, Kind.NOT_ACCEPTED, message, "Remove the row, or choose the recipe for such scans."))
     return issues

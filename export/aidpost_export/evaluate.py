@@ -21,7 +21,6 @@ from aidpost_export.measure import (
     Scores,
     calibrate,
     class_figures,
-    decided,
     finding_figures,
     referral_figures,
     role_counts,
@@ -30,6 +29,7 @@ from aidpost_export.pictures import draw, read_kept
 from aidpost_export.plots.canvas import Canvas
 from aidpost_export.probes import shortcut_probes
 from aidpost_export.progress import Reporter
+from aidpost_export.recipe import Recipe
 from aidpost_export.report import render_report
 from aidpost_export.resampling import RESAMPLES, SEED
 from aidpost_export.run import RunFolder
@@ -68,13 +68,7 @@ def _write_plots(folder: Path, pictures: Mapping[str, Canvas]) -> None:
 
 def read_evaluation(run: RunFolder) -> Evaluation:
     """Read what `evaluate` wrote. Raises `RunError` when it is missing or of another version of the program."""
-    path = run.file("evaluation.json", "evaluate")
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Evaluation)
-    except msgspec.DecodeError as error:
-        raise RunError(
-            f"{path} cannot be read: {error}.", "Run `aidpost export evaluate` on this run again."
-        ) from error
+    return run.read_json("evaluation.json", "evaluate", Evaluation, "Run `aidpost export evaluate` on this run again.")
 
 
 def measure(run: RunFolder, reporter: Reporter) -> Measured:
@@ -87,27 +81,27 @@ def measure(run: RunFolder, reporter: Reporter) -> Measured:
             "Mark some rows of index.csv with split `val`, of patients that no training row has, and adapt again.",
         )
     _require_same_cases(run, logits, cases)
-    control = control_scores(run)
+    scores, control = calibrate(logits, cases, recipe), control_scores(run, cases, recipe)
     beside = tuple(dict.fromkeys((*recipe.groups, *GROUP_COLUMNS)))
     reporter.note("Probing for shortcuts.")
     return Measured(
         recipe=recipe,
         cases=cases,
         validation=validation,
-        scores=calibrate(logits, cases, recipe),
+        scores=scores,
         control=control.probability if control else None,
-        probes=shortcut_probes(cases, run.pixels(), beside, validation, decided(cases, recipe)[validation]),
+        probes=shortcut_probes(cases, run.pixels(), beside, validation, scores.decided[validation]),
     )
 
 
-def control_scores(run: RunFolder) -> Scores | None:
+def control_scores(run: RunFolder, cases: Cases, recipe: Recipe) -> Scores | None:
     """Calibrate the network trained from random weights as the run's own; None where none was trained."""
     control = run.control()
     if control is None:
         return None
-    logits, cases = control.logits(), run.cases()
+    logits = control.logits()
     _require_same_cases(control, logits, cases)
-    return calibrate(logits, cases, run.recipe().recipe)
+    return calibrate(logits, cases, recipe)
 
 
 def _require_same_cases(run: RunFolder, logits: NDArray[np.float32], cases: Cases) -> None:

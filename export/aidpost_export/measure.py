@@ -25,7 +25,7 @@ from aidpost_export.figures import (
     RoleCounts,
 )
 from aidpost_export.groups import group_figures, group_values
-from aidpost_export.proportions import PredictiveValues, confusion, predictive_values, rates, share
+from aidpost_export.proportions import confusion, predictive_values, rates, share
 from aidpost_export.recipe import Recipe
 from aidpost_export.resampling import (
     SEED,
@@ -44,6 +44,8 @@ class Scores:
     temperature: NDArray[np.float64]  # (K,)
     probability: NDArray[np.float32]  # (N, K)
     points: tuple[OperatingPoint, ...]  # K
+    decided: NDArray[np.bool_]
+    """As `decided_cases` says.  # (N, K)"""
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,6 @@ class DecidedCases:
     probability: NDArray[np.float32]  # (D,)
     target: NDArray[np.float32]  # (D,) in {0, 1}
     patients: NDArray[np.str_]  # (D,)
-    groups: dict[str, tuple[str, ...]]
-    """Column → group of each case."""
-    control: NDArray[np.float32] | None  # (D,)
 
 
 @dataclass(frozen=True)
@@ -80,20 +79,14 @@ class Measured:
 
     def decided(self, k: int) -> DecidedCases:
         """What figures of finding k are computed from."""
-        inside = decided(self.cases, self.recipe)[self.validation, k]
-        p, y = self.column(k)
+        inside = self.scores.decided[self.validation, k]
+        rows = self.validation[inside]
         return DecidedCases(
             inside=inside,
-            probability=p[inside],
-            target=y[inside],
+            probability=self.scores.probability[rows, k],
+            target=self.cases.targets[rows, k],
             patients=self.patients[inside],
-            groups={name: tuple(compress(values, inside)) for name, values in self.groups().items()},
-            control=None if self.control is None else self.control[self.validation, k][inside],
         )
-
-    def column(self, k: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Probabilities and targets of one finding on the validation cases.  # (V,), (V,)"""
-        return self.scores.probability[self.validation, k], self.cases.targets[self.validation, k]
 
     def groups(self) -> dict[str, tuple[str, ...]]:
         """The recipe's group columns on the validation cases; empty texts where the dataset lacks a column."""
@@ -102,7 +95,7 @@ class Measured:
         return {name: group_values(name, [column[i] for i in self.validation]) for name, column in texts.items()}
 
 
-def decided(cases: Cases, recipe: Recipe) -> NDArray[np.bool_]:
+def decided_cases(cases: Cases, recipe: Recipe) -> NDArray[np.bool_]:
     """Whether the box decides each finding of each case: not where the age lies outside of the finding's.  # (N, K)"""
     years = [parse_age(text) for text in cases.columns.get("age", ("",) * len(cases))]
     inside = np.ones((len(cases), len(recipe.finding)), bool)
@@ -118,18 +111,19 @@ def calibrate(logits: NDArray[np.float32], cases: Cases, recipe: Recipe) -> Scor
     if rows.size == 0:
         raise CalibrationError("The run has no calibration cases.", "Adapt again with more labelled cases.")
     patients = np.array(cases.patients)[rows]
-    targets, inside = cases.targets[rows], decided(cases, recipe)[rows]
+    targets, decided = cases.targets[rows], decided_cases(cases, recipe)
     temperature = fit_temperature(logits[rows], targets, recipe.activation)
     probability = probabilities(logits, temperature, recipe.activation)
     points = []
     for k, label in enumerate(recipe.labels):
-        p, y = probability[rows, k][inside[:, k]], targets[inside[:, k], k]
+        inside = decided[rows, k]
+        p, y = probability[rows[inside], k], targets[inside, k]
         try:
             threshold = choose_threshold(p, y, recipe.target_sensitivity)
-            points.append(operating_point(p, y, threshold, recipe.target_sensitivity, patients[inside[:, k]]))
+            points.append(operating_point(p, y, threshold, recipe.target_sensitivity, patients[inside]))
         except CalibrationError as error:
             raise CalibrationError(f"{label}: {error}", error.hint) from error
-    return Scores(temperature, probability, tuple(points))
+    return Scores(temperature, probability, tuple(points), decided)
 
 
 def finding_figures(measured: Measured, k: int) -> FindingFigures:
@@ -139,8 +133,7 @@ def finding_figures(measured: Measured, k: int) -> FindingFigures:
     finding, point = measured.recipe.finding[k], measured.scores.points[k]
     sensitivity, specificity = rates(p, y, point.threshold, patients)
     prevalence = measured.recipe.prevalence_of(k)
-    nothing = PredictiveValues(None, None)
-    worth = predictive_values(sensitivity, specificity, prevalence) if prevalence is not None else nothing
+    worth = predictive_values(sensitivity, specificity, prevalence)
     calibration = calibration_intervals(p, y, patients)
     return FindingFigures(
         label=finding.label,
@@ -163,8 +156,8 @@ def finding_figures(measured: Measured, k: int) -> FindingFigures:
         calibration_error=calibration[1] if calibration else None,
         calibration_error_by_chance=chance_calibration_error(p, seed=SEED),
         reliability=reliability(p, y),
-        groups=_groups(cases, point.threshold),
-        control=_control_figures(cases),
+        groups=_groups(measured, cases, point.threshold),
+        control=_control_figures(measured, k, cases),
         probes=measured.probes[k],
     )
 
@@ -173,7 +166,7 @@ def _age_figures(measured: Measured, k: int) -> AgeFigures | None:
     limit, cases = measured.recipe.finding[k].age, measured.cases
     if limit is None:
         return None
-    outside = ~decided(cases, measured.recipe)[:, k]
+    outside = ~measured.scores.decided[:, k]
     texts = cases.columns.get("age", ("",) * len(cases))
     return AgeFigures(
         low=limit.low,
@@ -184,19 +177,21 @@ def _age_figures(measured: Measured, k: int) -> AgeFigures | None:
     )
 
 
-def _groups(cases: DecidedCases, threshold: float) -> tuple[GroupFigures, ...]:
+def _groups(measured: Measured, cases: DecidedCases, threshold: float) -> tuple[GroupFigures, ...]:
     found: list[GroupFigures] = []
-    for column, values in cases.groups.items():
+    for column, everybody in measured.groups().items():
+        values = tuple(compress(everybody, cases.inside))
         if len({*values}) > 1:
             found.extend(group_figures(column, values, cases.probability, cases.target, threshold, cases.patients))
     return tuple(found)
 
 
-def _control_figures(cases: DecidedCases) -> ControlFigures | None:
-    if cases.control is None:
+def _control_figures(measured: Measured, k: int, cases: DecidedCases) -> ControlFigures | None:
+    if measured.control is None:
         return None
-    area = auroc_interval(cases.control, cases.target, cases.patients)
-    gain = auroc_difference(cases.probability, cases.control, cases.target, cases.patients)
+    control = measured.control[measured.validation, k][cases.inside]
+    area = auroc_interval(control, cases.target, cases.patients)
+    gain = auroc_difference(cases.probability, control, cases.target, cases.patients)
     return ControlFigures(auroc=area, gain=gain) if area and gain else None
 
 
@@ -240,7 +235,7 @@ def referral_figures(measured: Measured) -> ReferralFigures:
     Cases that get UNSURE for one of them because of their age are left out.
     """
     refers = np.array([finding.refers for finding in measured.recipe.finding])
-    rows = measured.validation[decided(measured.cases, measured.recipe)[measured.validation][:, refers].all(axis=1)]
+    rows = measured.validation[measured.scores.decided[measured.validation][:, refers].all(axis=1)]
     patients = np.array(measured.cases.patients)[rows]
     thresholds = np.array([point.threshold for point in measured.scores.points])
     p, y = measured.scores.probability[rows], measured.cases.targets[rows]

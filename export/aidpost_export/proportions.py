@@ -114,15 +114,15 @@ class PredictiveValues:
 
 
 def predictive_values(
-    sensitivity: Estimate | None, specificity: Estimate | None, prevalence: float
+    sensitivity: Estimate | None, specificity: Estimate | None, prevalence: float | None
 ) -> PredictiveValues:
-    """Apply Bayes' rule at a prevalence in (0, 1); neither value is known where one of the two is not.
+    """Apply Bayes' rule at a prevalence in (0, 1); neither value is known where one of the three is not.
 
     Both values are functions of a likelihood ratio, a ratio of two independent proportions; its interval follows from
     theirs (Donner and Zou, "Closed-form confidence intervals for functions of the normal mean and standard
     deviation", 2012: the method of variance estimates recovery).
     """
-    if sensitivity is None or specificity is None:
+    if sensitivity is None or specificity is None or prevalence is None:
         return PredictiveValues(None, None)
     odds = prevalence / (1 - prevalence)
     false_alarms = _ratio(complement(specificity), sensitivity)

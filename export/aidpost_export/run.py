@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 import numpy as np
@@ -28,6 +28,8 @@ from aidpost_device.durable import write_durably
 from aidpost_export.cases import Cases
 from aidpost_export.errors import RunError
 from aidpost_export.recipe import RecipeSource, load_recipe
+
+_T = TypeVar("_T")
 
 
 class RunRecord(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -72,13 +74,8 @@ class RunFolder:
 
     def record(self) -> RunRecord:
         """How this run was made."""
-        path = self.file("run.json", "adapt")
-        try:
-            return msgspec.json.decode(path.read_bytes(), type=RunRecord)
-        except msgspec.DecodeError as error:
-            raise RunError(
-                f"{path} cannot be read: {error}.", "Bring the file back as it was, or adapt again with a new --run."
-            ) from error
+        hint = "Bring the file back as it was, or adapt again with a new --run."
+        return self.read_json("run.json", "adapt", RunRecord, hint)
 
     def recipe(self) -> RecipeSource:
         """The recipe as it was when the run began, and only so: figures and thresholds belong to its findings."""
@@ -117,6 +114,14 @@ class RunFolder:
         except (OSError, ValueError, EOFError) as error:
             raise RunError(f"{path} is damaged: {error}.", "Remove it and give the command of adapt again.") from error
         return array
+
+    def read_json(self, name: str, step: str, kind: type[_T], hint: str) -> _T:
+        """Read what `step` left as JSON. Raises `RunError` with the hint for anything else."""
+        path = self.file(name, step)
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=kind)
+        except msgspec.DecodeError as error:
+            raise RunError(f"{path} cannot be read: {error}.", hint) from error
 
     def write_json(self, name: str, value: Any) -> None:
         """Write a struct or plain value as readable JSON, durably."""

@@ -65,7 +65,7 @@ def print_variants(made: Mapping[Target, TargetVariants], console: Console | Non
         for one in found.attempts:
             speed = f"{one.speed:.2f}x" if one.speed else "the box decides"
             ships = "no: " + "; ".join(one.refusals) if one.refusals else "yes"
-            name = f"{one.name}, {one.calibration}" + f", float stages: {one.float_stages}"
+            name = f"{one.name}, {one.calibration}, float stages: {one.float_stages}"
             table.add_row(name, signed(one.auroc_change), percent(one.flips), speed, ships)
         table.add_row("float32", "", "", "", "yes")
         out.print(table)

@@ -22,7 +22,7 @@ from aidpost_export.errors import ParityError, RunError
 from aidpost_export.gates import Calibrated, compare, recalibrate
 from aidpost_export.graph import PARITY, DeviceGraph, check_parity, export_graph, set_temperature, torch_outputs
 from aidpost_export.latency import speed_ratio
-from aidpost_export.measure import calibrate, decided
+from aidpost_export.measure import calibrate
 from aidpost_export.network import load_network
 from aidpost_export.progress import Reporter
 from aidpost_export.quantise import ROWS, Candidate, Quantiser, Scheme, candidates
@@ -94,8 +94,9 @@ class Bench:
         if self._fit.size == 0:
             raise RunError(f"{run.path} has no cases to take ranges from.", "Adapt again with more labelled cases.")
         scores = calibrate(run.logits(), self.cases, self.recipe)
-        inside = decided(self.cases, self.recipe)[self._rows]
-        self._reference = Calibrated(scores.temperature, scores.probability[self._rows], scores.points, inside)
+        self._reference = Calibrated(
+            scores.temperature, scores.probability[self._rows], scores.points, scores.decided[self._rows]
+        )
         self._network = load_network(run.path)
         self._bias: NDArray[np.float32] = self._network.head.bias.detach().numpy()  # (K,)
         self._graph = b""

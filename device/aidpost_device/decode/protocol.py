@@ -20,7 +20,7 @@ from aidpost_device.decode.limits import Limits
 _LENGTH = struct.Struct("<I")
 _READ = 2**20
 """Bytes asked for at a time."""
-_LARGEST = 2**63 - 1
+LARGEST = 2**63 - 1
 """What the store can hold."""
 Milliseconds = Annotated[float, Meta(ge=0, lt=1e12)]
 
@@ -52,8 +52,8 @@ class Facts(msgspec.Struct, frozen=True, array_like=True):
     """What is known of a file without decoding it."""
 
     sha256: Sha256 | None = None
-    size_bytes: Annotated[int, Meta(ge=0, le=_LARGEST)] = 0
-    mtime_ns: Annotated[int, Meta(ge=-_LARGEST - 1, le=_LARGEST)] = 0
+    size_bytes: Annotated[int, Meta(ge=0, le=LARGEST)] = 0
+    mtime_ns: Annotated[int, Meta(ge=-LARGEST - 1, le=LARGEST)] = 0
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):

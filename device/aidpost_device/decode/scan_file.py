@@ -9,20 +9,19 @@ import stat
 from dataclasses import dataclass
 
 from aidpost_device.decode.limits import Limits
-from aidpost_device.decode.protocol import Facts
+from aidpost_device.decode.protocol import LARGEST, Facts
 from aidpost_device.decode.reason import Reason, rejection
 
 _KEPT_BYTES = 64 * 2**20
 """Size up to which the memory of one file is kept for the next, so that it need not be asked for again."""
 
 
-_FURTHEST = 2**63 - 1
-"""Nanoseconds: the year 2262. A clock or a stick may be wrong by centuries; records have 64 bits for it."""
-
-
 def changed_ns(status: os.stat_result) -> int:
-    """Time of a file's last change, nanoseconds since 1970, as far as a record can hold it."""
-    return max(-_FURTHEST, min(status.st_mtime_ns, _FURTHEST))
+    """Time of a file's last change, nanoseconds since 1970, as far as a record can hold it: to the year 2262.
+
+    A clock or a stick may be wrong by centuries.
+    """
+    return max(-LARGEST, min(status.st_mtime_ns, LARGEST))
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from aidpost_device.bundle.manifest import Estimate
 from aidpost_export.calibrate import probabilities
+from aidpost_export.cases import Cases
 from aidpost_export.evaluate import control_scores
 from aidpost_export.figures import Evaluation
-from aidpost_export.measure import Scores, calibrate, decided
+from aidpost_export.measure import Scores, calibrate, decided_cases
 from aidpost_export.network import load_network
 from aidpost_export.proportions import rates
+from aidpost_export.recipe import Recipe
 from aidpost_export.resampling import auroc_interval
 from aidpost_export.run import RunFolder
 from aidpost_export.statistics import Interval
@@ -42,9 +44,9 @@ def measure_worth(run: RunFolder, base: RunFolder | None, evaluation: Evaluation
     if base is not None and base.recipe().recipe.labels == recipe.labels:
         before = calibrate(base.logits(), base.cases(), base.recipe().recipe)
         unadapted = probabilities(_read(base, run.pixels()), before.temperature, recipe.activation)
-        rows.append(_worth("base as it came", 0, run, unadapted, before, k))
-    if (scratch := control_scores(run)) is not None:
-        rows.append(_worth("from scratch", labels, run, scratch.probability, scratch, k))
+        rows.append(_worth("base as it came", 0, cases, recipe, unadapted, before, k))
+    if (scratch := control_scores(run, cases, recipe)) is not None:
+        rows.append(_worth("from scratch", labels, cases, recipe, scratch.probability, scratch, k))
     found = evaluation.findings[k]
     rows.append(Worth("adapted", labels, found.auroc, found.sensitivity, found.specificity))
     for variant in evaluation.device.variants if evaluation.device else ():
@@ -55,11 +57,10 @@ def measure_worth(run: RunFolder, base: RunFolder | None, evaluation: Evaluation
 
 
 def _worth(
-    name: str, labels: int, run: RunFolder, probability: NDArray[np.float32], scores: Scores, k: int
+    name: str, labels: int, cases: Cases, recipe: Recipe, probability: NDArray[np.float32], scores: Scores, k: int
 ) -> Worth:  # probability: (N, K)
-    cases = run.cases()
     rows = cases.where("validation")
-    rows = rows[decided(cases, run.recipe().recipe)[rows, k]]
+    rows = rows[decided_cases(cases, recipe)[rows, k]]  # of these cases; `scores` may be those of the base's own
     p, y, patients = probability[rows, k], cases.targets[rows, k], np.array(cases.patients)[rows]
     sensitivity, specificity = rates(p, y, scores.points[k].threshold, patients)
     return Worth(name, labels, auroc_interval(p, y, patients), sensitivity, specificity)
