@@ -5,16 +5,19 @@ Everything here is pure. The words never say what a person has: REFER, CLEAR, RE
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from math import floor
 
 from aidpost_device.bundle.image_input import image_input
-from aidpost_device.bundle.manifest import AgeRange, Finding, FindingNumbers, ImageInput, Manifest
+from aidpost_device.bundle.manifest import AgeRange, Finding, ImageInput, Manifest
+from aidpost_device.bundle.variant import Distance, FindingNumbers, QualityCheck
 from aidpost_device.errors import BundleError, EngineError
+from aidpost_device.quality import MEASURES
+from aidpost_device.reason import RETAKES, Reason
 
-RULES = 2
+RULES = 3
 """Version of the rules for one scan. It is part of what a reading is keyed by: other rules, other readings.
 
 A study's word is never recorded, so other rules for studies need no other readings.
@@ -34,68 +37,7 @@ class Word(StrEnum):
     REJECTED = "REJECTED"
 
 
-class Reason(StrEnum):
-    """Why a word was given. The codes are stable; `text` and `hint` are for people."""
-
-    BLANK = "blank"
-    VIEW_NOT_ACCEPTED = "view-not-accepted"
-    AGE_OUTSIDE = "age-outside"
-    BETWEEN_LIMITS = "between-limits"
-    AGE_UNKNOWN = "age-unknown"
-    OTHER_SCAN = "other-scan"
-    FILM_UNREADABLE = "film-unreadable"
-    MODALITY_NOT_ACCEPTED = "modality-not-accepted"
-    FOR_PROCESSING = "for-processing"
-
-    @property
-    def text(self) -> str:
-        """What was found, in plain English."""
-        return _TEXTS[self][0]
-
-    @property
-    def hint(self) -> str:
-        """What the person can do now."""
-        return _TEXTS[self][1]
-
-
-_TEXTS: dict[Reason, tuple[str, str]] = {
-    Reason.BLANK: (
-        "The image shows next to no contrast.",
-        "Check the exposure and take the scan again.",
-    ),
-    Reason.VIEW_NOT_ACCEPTED: (
-        "The view is not one that this model reads.",
-        "Take the scan again in a view that the model accepts.",
-    ),
-    Reason.AGE_OUTSIDE: (
-        "The person's age lies outside the ages that the model was proved for.",
-        "A person must read this scan.",
-    ),
-    Reason.BETWEEN_LIMITS: (
-        "The probability lies where the model cannot tell.",
-        "A person must read this scan.",
-    ),
-    Reason.AGE_UNKNOWN: (
-        "The header states no age, and the model was proved for certain ages only.",
-        "Check that the person's age lies within the limits in the model card.",
-    ),
-    Reason.OTHER_SCAN: (
-        "Another scan of this study, read in an earlier run, decides.",
-        "Look the study up in the earlier report.",
-    ),
-    Reason.FILM_UNREADABLE: (
-        "Another film of this study could not be read.",
-        "Look for its file among the rejected ones and bring a sound copy, or let a person read it.",
-    ),
-    Reason.MODALITY_NOT_ACCEPTED: (
-        "The file is not from a kind of machine that this model reads.",
-        "Choose the bundle made for this modality, or leave such files out.",
-    ),
-    Reason.FOR_PROCESSING: (
-        "The image is the detector's raw one (FOR PROCESSING), not what a person would be shown.",
-        'Send the image "for presentation" from its machine.',
-    ),
-}
+_CORRECTED = "Do not use this bundle; ask for a corrected one."
 
 
 @dataclass(frozen=True)
@@ -112,6 +54,8 @@ class Facts:
     """DICOM Modality (0008,0060); empty where there is no header."""
     intent: str = ""
     """DICOM Presentation Intent Type (0008,0068); empty where the header states none."""
+    measures: Mapping[str, float] = field(default_factory=dict)
+    """What quality checks are held against: name → value, the graph's own scores among them."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +69,10 @@ class FindingDecision:
     """The operating point it was held against, in [0, 1]."""
     word: Word
     reasons: tuple[Reason, ...] = ()
+    region: str = ""
+    """Zone that the graph's own map points at; empty where there is no map or it points nowhere."""
+    local_probability: float | None = None
+    """The probability at the prevalence of this site, in [0, 1]; None where the site gave none."""
 
 
 def require_applicable(manifest: Manifest) -> ImageInput:
@@ -133,13 +81,10 @@ def require_applicable(manifest: Manifest) -> ImageInput:
     A rule that the bundle's author relied upon is never left out in silence.
     """
     spec = image_input(manifest)
-    unknown = [f"the quality measure {check.measure!r}" for check in manifest.quality]
-    unknown += [
-        f"the distance limit of {label!r}"
-        for variant in manifest.variants
-        for label, numbers in variant.findings.items()
-        if numbers.distance is not None
-    ]
+    known, codes = {*manifest.outputs.quality, *MEASURES}, {*RETAKES}
+    checks = [check for variant in manifest.variants for check in variant.quality]
+    unknown = [f"the quality measure {check.measure!r}" for check in checks if check.measure not in known]
+    unknown += [f"the reason {check.retake!r}" for check in checks if check.retake not in codes]
     if unknown:
         raise BundleError(
             f"The bundle {manifest.name} relies on {unknown[0]}, which this program cannot apply.",
@@ -163,7 +108,12 @@ def would_vote(facts: Facts, accepted: ImageInput) -> bool:
 
 
 def decide_finding(
-    finding: Finding, numbers: FindingNumbers, probability: float, facts: Facts, accepted: ImageInput
+    finding: Finding,
+    numbers: FindingNumbers,
+    probability: float,
+    facts: Facts,
+    accepted: ImageInput,
+    checks: Sequence[QualityCheck] = (),
 ) -> FindingDecision:
     """Decide one finding of one scan. Raises `EngineError` for what is no probability.
 
@@ -174,7 +124,7 @@ def decide_finding(
     if not 0.0 <= probability <= 1.0:
         raise EngineError(
             f"The model gave {probability} for {finding.label!r}, which is no probability.",
-            "Do not use this bundle; ask for a corrected one.",
+            _CORRECTED,
         )
     repeat = [
         reason
@@ -184,6 +134,7 @@ def decide_finding(
         )
         if applies
     ]
+    repeat += faults(facts.measures, checks)
     abstention = numbers.abstention
     unsure = [
         reason
@@ -202,6 +153,27 @@ def decide_finding(
     else:
         word = Word.REFER if finding.refers and probability >= threshold else Word.CLEAR
     return FindingDecision(finding.label, probability, threshold, word, (*repeat, *unsure, *noted))
+
+
+def unlike_training(distance: float | None, limit: Distance | None) -> bool:
+    """Whether what was read is nothing that the model was taught on; without a limit everything passes."""
+    if limit is None:
+        return False
+    if distance is None:
+        raise EngineError("The model did not measure the distance that its bundle sets a limit for.", _CORRECTED)
+    return distance > limit.limit
+
+
+def faults(measures: Mapping[str, float], checks: Sequence[QualityCheck]) -> tuple[Reason, ...]:
+    """Give the reasons for which a scan is to be taken again, in the order of the checks."""
+    return tuple(
+        dict.fromkeys(
+            Reason(check.retake)
+            for check in checks
+            if (check.low is not None and measures[check.measure] < check.low)
+            or (check.high is not None and measures[check.measure] > check.high)
+        )
+    )
 
 
 def age_outside(proved: AgeRange | None, years: float | None) -> bool:

@@ -17,7 +17,8 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from aidpost_device.bundle.image_input import image_input
-from aidpost_device.bundle.manifest import Manifest, Variant
+from aidpost_device.bundle.manifest import Manifest
+from aidpost_device.bundle.variant import Variant
 from aidpost_device.bundle.verify import VerifiedBundle
 from aidpost_device.errors import EngineError, TargetError
 
@@ -26,7 +27,7 @@ Target = Literal["x86", "pi4", "pi5", "jetson"]
 INPUT = "pixels"
 """Name of the graph's input, (N, H, W, C) uint8."""
 OUTPUTS = ("probability", "map", "embedding")
-"""Names of the graph's outputs."""
+"""Names of the outputs that every graph has; `output_shapes` adds those of one bundle's."""
 ONNX_ONLY = ("session.load_model_format", "ONNX")
 """Session setting: otherwise bytes 4 to 7 may choose the runtime's own format, which the walk does not see."""
 _ROUNDING = 1e-6
@@ -51,6 +52,25 @@ class Prediction:
     probability: NDArray[np.float32]  # (N, K), in [0, 1]
     map: NDArray[np.float32]  # (N, K, map_height, map_width), logit scale
     embedding: NDArray[np.float32]  # (N, D)
+    distance: NDArray[np.float32] | None = None  # (N,), not negative
+    """None where the bundle's graphs do not measure it."""
+    quality: NDArray[np.float32] | None = None  # (N, Q)
+    """None where the bundle's graphs look for no faults."""
+
+
+def output_shapes(manifest: Manifest, batch: int) -> dict[str, tuple[int, ...]]:
+    """Give the outputs of a bundle's graphs in order, name → shape for a batch of N."""
+    outputs, findings = manifest.outputs, len(manifest.findings)
+    shapes: dict[str, tuple[int, ...]] = {
+        "probability": (batch, findings),
+        "map": (batch, findings, outputs.map_height, outputs.map_width),
+        "embedding": (batch, outputs.embedding),
+    }
+    if outputs.distance:
+        shapes["distance"] = (batch,)
+    if outputs.quality:
+        shapes["quality"] = (batch, len(outputs.quality))
+    return shapes
 
 
 class Engine:
@@ -91,14 +111,17 @@ class Engine:
                 f"not {pixels.dtype} {pixels.shape}.",
                 "This is a fault of the program: report it.",
             )
+        shapes = output_shapes(self._manifest, len(pixels))
         try:
-            found = self._session.run(list(OUTPUTS), {INPUT: np.ascontiguousarray(pixels)})
+            found = self._session.run(list(shapes), {INPUT: np.ascontiguousarray(pixels)})
         except Exception as error:  # the runtime's exceptions have no base of their own
             raise EngineError(f"Variant {self.variant.name} failed while it ran: {error}", _ASK) from error
-        probability, heat, embedding = (
-            self._checked(name, value, len(pixels)) for name, value in zip(OUTPUTS, found, strict=True)
-        )
-        return Prediction(self._in_range(probability), heat, embedding)
+        given = dict(zip(shapes, found, strict=True))
+        checked = {name: self._checked(name, given[name], shape) for name, shape in shapes.items()}
+        checked["probability"] = self._in_range(checked["probability"])
+        if (distance := checked.get("distance")) is not None and distance.min(initial=0.0) < 0.0:
+            raise self._bad(f"gave a negative distance ({distance.min():.4g})")
+        return Prediction(**checked)
 
     def probe(self) -> None:
         """Run a batch of one black and one white image: what is constant must not break the graph."""
@@ -107,14 +130,8 @@ class Engine:
         blank[1] = 255
         self.run(blank)
 
-    def _checked(self, name: str, value: Any, batch: int) -> NDArray[np.float32]:
+    def _checked(self, name: str, value: Any, shape: tuple[int, ...]) -> NDArray[np.float32]:
         """See that an output is float32, has its declared shape, and holds only finite numbers."""
-        outputs, findings = self._manifest.outputs, len(self._manifest.findings)
-        shape = {
-            "probability": (batch, findings),
-            "map": (batch, findings, outputs.map_height, outputs.map_width),
-            "embedding": (batch, outputs.embedding),
-        }[name]
         if not isinstance(value, np.ndarray) or value.dtype != np.float32 or value.shape != shape:
             given = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
             raise self._bad(f"gave {name} as {given} instead of float32 {shape}")
@@ -140,9 +157,9 @@ class Engine:
         shape = inputs[0].shape
         if len(shape) != 4 or isinstance(shape[0], int) or shape[1:] != [spec.size, spec.size, spec.channels]:
             raise self._bad(f"takes pixels of shape {shape} instead of (N, {spec.size}, {spec.size}, {spec.channels})")
-        given = [one.name for one in self._session.get_outputs()]
-        if sorted(given) != sorted(OUTPUTS):
-            raise self._bad(f"gives {given} instead of {list(OUTPUTS)}")
+        given, wanted = [one.name for one in self._session.get_outputs()], list(output_shapes(self._manifest, 1))
+        if sorted(given) != sorted(wanted):
+            raise self._bad(f"gives {given} instead of {wanted}")
 
     def _bad(self, message: str) -> EngineError:
         return EngineError(f"Variant {self.variant.name} of {self._manifest.name} {message}.", _ASK)

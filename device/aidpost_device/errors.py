@@ -109,6 +109,10 @@ class EngineError(AidpostError):
     """The model could not be loaded or gave outputs that cannot be used (wrong shape, NaN, out of range)."""
 
 
+class CalibrationError(AidpostError):
+    """The cases do not allow a temperature, a threshold or limits to be chosen."""
+
+
 # ---- the record -----------------------------------------------------------------------------------------------------
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aidpost_device.bundle.manifest import Manifest, Tolerance, Variant
+from aidpost_device.bundle.manifest import Manifest
+from aidpost_device.bundle.variant import Tolerance, Variant
 from aidpost_device.bundle.verify import VerifiedBundle
-from aidpost_device.engine import Engine, Prediction, Target
+from aidpost_device.engine import Engine, Prediction, Target, output_shapes
 from aidpost_device.errors import EngineError, GoldenError, ManifestError, ScanError, TargetError
 
 Prepare = Callable[[str, bytes], NDArray[np.uint8]]
@@ -81,21 +83,26 @@ def is_speed_unknown(manifest: Manifest, target: Target) -> bool:
 
 def difference(found: Prediction, expected: Prediction, tolerance: Tolerance) -> str | None:
     """Say which output lies farther from the expected one than the tolerance allows, or give None."""
-    allowed = {
+    allowed: dict[str, float | NDArray[np.float32]] = {
         "probability": tolerance.probability,
         "map": tolerance.map * _span(expected.map),
         "embedding": tolerance.embedding * _span(expected.embedding),
     }
+    for name in ("distance", "quality"):
+        if (wanted := getattr(expected, name)) is not None:
+            allowed[name] = tolerance.detectors * np.maximum(np.abs(wanted), 1.0)
     for name, limit in allowed.items():
-        gap = float(np.abs(getattr(found, name) - getattr(expected, name)).max())
-        if not gap <= limit:
-            return f"{name} differs by {gap:.3g} where {limit:.3g} is allowed"
+        gap = np.abs(getattr(found, name) - getattr(expected, name))
+        if not (gap <= limit).all():
+            worst = np.unravel_index(np.argmax(gap - limit), gap.shape)
+            bound = np.broadcast_to(limit, gap.shape)[worst]
+            return f"{name} differs by {gap[worst]:.3g} where {bound:.3g} is allowed"
     return None
 
 
 def serialise(prediction: Prediction) -> bytes:
-    """Write the golden outputs of one image: float32 little-endian, probability then map then embedding."""
-    parts = (prediction.probability, prediction.map, prediction.embedding)
+    """Write the golden outputs of one image: float32 little-endian, in the order of `Prediction`."""
+    parts = [part for field in fields(prediction) if (part := getattr(prediction, field.name)) is not None]
     if any(len(part) != 1 for part in parts):
         raise ValueError("golden outputs are those of one image")
     return b"".join(part.astype(_FLOAT).tobytes() for part in parts)
@@ -123,9 +130,8 @@ def expand_pixels(content: bytes, shape: tuple[int, ...], file: str) -> NDArray[
 
 def parse(content: bytes, manifest: Manifest, file: str) -> Prediction:
     """Read the golden outputs of one image. Raises `ManifestError` when they do not fit the declared shapes."""
-    findings, outputs = len(manifest.findings), manifest.outputs
-    shapes = ((1, findings), (1, findings, outputs.map_height, outputs.map_width), (1, outputs.embedding))
-    sizes = [int(np.prod(shape)) for shape in shapes]
+    shapes = output_shapes(manifest, 1)
+    sizes = [int(np.prod(shape)) for shape in shapes.values()]
     values = np.frombuffer(content, _FLOAT) if len(content) % _FLOAT.itemsize == 0 else np.empty(0, _FLOAT)
     if len(values) != sum(sizes) or not np.isfinite(values).all():
         raise ManifestError(
@@ -133,7 +139,7 @@ def parse(content: bytes, manifest: Manifest, file: str) -> Prediction:
             "Ask the workstation to pack the bundle again.",
         )
     parts = np.split(values.astype(np.float32), np.cumsum(sizes)[:-1])
-    return Prediction(*(part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)))
+    return Prediction(**{name: part.reshape(shapes[name]) for name, part in zip(shapes, parts, strict=True)})
 
 
 def _order(manifest: Manifest, target: Target) -> tuple[str, ...]:

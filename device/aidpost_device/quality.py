@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,10 @@ class Quality:
 
     contrast: int
     """Grey levels between dark and bright inside the image, borders left out, in [0, 255]."""
+
+
+MEASURES = tuple(field.name for field in fields(Quality))
+"""Names of the measures, which a bundle's quality checks may use."""
 
 
 def measure(pixels: NDArray[np.uint8]) -> Quality:  # (H, W, C) uint8

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from aidpost_device.calibration.proportions import rates, share
 from aidpost_export.calibrate import probabilities
 from aidpost_export.errors import RunError
 from aidpost_export.figures import DeviceFigures, RefusedVariant, VariantFigures, VariantFinding
 from aidpost_export.measure import Measured
-from aidpost_export.proportions import rates, share
 from aidpost_export.resampling import auroc_difference, auroc_interval
 from aidpost_export.run import RunFolder
 

@@ -23,10 +23,6 @@ class RunError(ExportError):
     """A run folder lacks what this step needs, or belongs to other inputs."""
 
 
-class CalibrationError(ExportError):
-    """The calibration cases do not allow a temperature or a threshold to be chosen."""
-
-
 class ParityError(ExportError):
     """The exported graph does not compute what the trained network computes. Nothing is packed."""
 

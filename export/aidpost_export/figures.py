@@ -6,9 +6,9 @@ from typing import Literal
 
 from msgspec import Struct
 
-from aidpost_device.bundle.manifest import Estimate, OperatingPoint
+from aidpost_device.bundle.variant import Estimate, OperatingPoint
+from aidpost_device.calibration.proportions import Confusion
 from aidpost_export.cases import Role
-from aidpost_export.proportions import Confusion
 from aidpost_export.statistics import Interval, ReliabilityBin
 
 SCHEMA = 1

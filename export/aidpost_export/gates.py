@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from aidpost_device.bundle.manifest import OperatingPoint
-from aidpost_export.calibrate import fit_temperature, operating_point, positives_needed, probabilities
-from aidpost_export.errors import CalibrationError
+from aidpost_device.bundle.variant import OperatingPoint
+from aidpost_device.calibration.threshold import operating_point, positives_needed
+from aidpost_device.errors import CalibrationError
+from aidpost_export.calibrate import fit_temperature, probabilities
 from aidpost_export.recipe import Recipe
 from aidpost_export.statistics import auroc
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from aidpost_device.bundle.manifest import GoldenInput, ImageInput, Tolerance
+from aidpost_device.bundle.manifest import ImageInput
+from aidpost_device.bundle.variant import GoldenInput, Tolerance
 from aidpost_device.engine import Prediction
 from aidpost_device.golden import compress_pixels, serialise
 from aidpost_device.prepare import prepare_bytes

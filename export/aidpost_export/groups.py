@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from aidpost_device.calibration.proportions import rates
 from aidpost_export.ages import parse_age
 from aidpost_export.figures import SMALLEST, GroupFigures
-from aidpost_export.proportions import rates
 from aidpost_export.resampling import auroc_interval
 
 AGE_BANDS = ((0, "0-4"), (5, "5-17"), (18, "18-44"), (45, "45-64"), (65, "65+"))

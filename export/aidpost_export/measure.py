@@ -8,12 +8,14 @@ from itertools import compress
 import numpy as np
 from numpy.typing import NDArray
 
-from aidpost_device.bundle.manifest import OperatingPoint
+from aidpost_device.bundle.variant import OperatingPoint
+from aidpost_device.calibration.proportions import confusion, predictive_values, rates, share
+from aidpost_device.calibration.threshold import choose_threshold, operating_point
 from aidpost_device.decision import age_outside
+from aidpost_device.errors import CalibrationError
 from aidpost_export.ages import parse_age
-from aidpost_export.calibrate import choose_threshold, fit_temperature, operating_point, probabilities
+from aidpost_export.calibrate import fit_temperature, probabilities
 from aidpost_export.cases import ROLES, Cases
-from aidpost_export.errors import CalibrationError
 from aidpost_export.figures import (
     AgeFigures,
     ClassFigures,
@@ -25,7 +27,6 @@ from aidpost_export.figures import (
     RoleCounts,
 )
 from aidpost_export.groups import group_figures, group_values
-from aidpost_export.proportions import confusion, predictive_values, rates, share
 from aidpost_export.recipe import Recipe
 from aidpost_export.resampling import (
     SEED,

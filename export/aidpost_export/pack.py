@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 
 from aidpost_device.bundle.assemble import assemble
 from aidpost_device.bundle.image_input import image_input
-from aidpost_device.bundle.manifest import SCHEMA, Counts, Manifest, Outputs, Provenance, Variant
+from aidpost_device.bundle.manifest import SCHEMA, Counts, Manifest, Outputs, Provenance
 from aidpost_device.bundle.signature import public_bytes
 from aidpost_device.bundle.trust import Key, Trust
+from aidpost_device.bundle.variant import Variant
 from aidpost_device.bundle.verify import verify
 from aidpost_device.engine import Target
 from aidpost_device.errors import AidpostError

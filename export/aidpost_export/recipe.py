@@ -11,7 +11,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from aidpost_device.bundle.manifest import Finding, Fraction, ImageInput, Label, Slug, Zone
+from aidpost_device.bundle.manifest import Finding, ImageInput, Zone
+from aidpost_device.bundle.section import Fraction, Label, Slug
 from aidpost_export.errors import RecipeError
 
 Activation = Literal["sigmoid", "softmax"]

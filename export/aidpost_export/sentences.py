@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aidpost_device.bundle.manifest import Estimate
+from aidpost_device.bundle.variant import Estimate
+from aidpost_device.calibration.proportions import complement
 from aidpost_export.figures import Evaluation, FindingFigures
-from aidpost_export.proportions import complement
 from aidpost_export.statistics import Interval
 
 

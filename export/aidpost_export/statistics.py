@@ -12,7 +12,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import ArrayLike, NDArray
 
-from aidpost_export.proportions import Z, wilson
+from aidpost_device.calibration.proportions import Z, wilson
 
 BINS = 10
 """Bins of the calibration error, each with the same number of cases as far as ties allow."""

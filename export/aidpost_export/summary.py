@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from aidpost_device.bundle.manifest import Estimate
+from aidpost_device.bundle.variant import Estimate
 from aidpost_export.figures import Evaluation
 from aidpost_export.sentences import number, percent, signed
 from aidpost_export.statistics import Interval

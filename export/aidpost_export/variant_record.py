@@ -17,7 +17,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from aidpost_device.bundle.manifest import FindingNumbers, Quantisation
+from aidpost_device.bundle.variant import FindingNumbers, Quantisation
 from aidpost_device.durable import write_durably
 from aidpost_device.engine import Target
 from aidpost_export.errors import RunError

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from aidpost_device.bundle.manifest import FindingNumbers, Quantisation
+from aidpost_device.bundle.variant import FindingNumbers, Quantisation
 from aidpost_device.engine import Prediction, Target
 from aidpost_export.errors import ParityError, RunError
 from aidpost_export.gates import Calibrated, compare, recalibrate

@@ -19,7 +19,8 @@ from PIL import Image
 from tests.bench.films import SYNTAXES, write_films
 from tests.bench.workshop import WORKSHOP, aidpost, data_folder, film_reader, installed, machine, table
 
-from aidpost_device.bundle.manifest import ImageInput, Variant
+from aidpost_device.bundle.manifest import ImageInput
+from aidpost_device.bundle.variant import Variant
 from aidpost_device.bundle.verify import VerifiedBundle
 from aidpost_device.engine import Prediction
 

@@ -21,23 +21,29 @@ from PIL import Image
 from aidpost_device import golden
 from aidpost_device.bundle import assemble, signature
 from aidpost_device.bundle.manifest import (
+    SCHEMA,
     Counts,
-    Estimate,
     Finding,
-    FindingNumbers,
-    GoldenInput,
     ImageInput,
     Manifest,
-    OperatingPoint,
     Outputs,
     Provenance,
-    Quantisation,
-    Tolerance,
-    Variant,
     serialise_manifest,
 )
 from aidpost_device.bundle.trust import Key, Trust
+from aidpost_device.bundle.variant import (
+    Distance,
+    Estimate,
+    FindingNumbers,
+    GoldenInput,
+    OperatingPoint,
+    QualityCheck,
+    Quantisation,
+    Tolerance,
+    Variant,
+)
 from aidpost_device.engine import OUTPUTS, Prediction
+from aidpost_device.quality import MEASURES
 
 SIZE = 32
 CHANNELS: Literal[1, 3] = 1
@@ -62,8 +68,20 @@ def prepare(name: str, data: bytes, spec: ImageInput = SPEC) -> NDArray[np.uint8
         return np.asarray(image, np.uint8)[..., None]  # (H, W, 1)
 
 
-def graph(findings: int = 1, *, int8: bool = False, seed: int = 0, softmax: bool = False) -> onnx.ModelProto:
-    """A graph from pixels to the three outputs; `int8` stores the first weights quantised."""
+def graph(
+    findings: int = 1,
+    *,
+    int8: bool = False,
+    seed: int = 0,
+    softmax: bool = False,
+    detectors: bool = False,
+    faults: int = 0,
+) -> onnx.ModelProto:
+    """A graph from pixels to the outputs; `int8` stores the first weights quantised.
+
+    With `detectors` it measures the distance, which is the embedding's squared length, and the first `faults` parts of
+    the embedding as quality scores.
+    """
     rng = np.random.default_rng(seed)
     weights = rng.normal(size=(WIDTH, CHANNELS, 1, 1)).astype(np.float32)
     constants = {
@@ -100,6 +118,14 @@ def graph(findings: int = 1, *, int8: bool = False, seed: int = 0, softmax: bool
         helper.make_tensor_value_info("map", TensorProto.FLOAT, ["N", findings, CELLS, CELLS]),
         helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["N", WIDTH]),
     ]
+    if detectors:
+        constants["last"] = np.array([1], np.int64)
+        nodes.append(helper.make_node("ReduceSumSquare", ["embedding", "last"], ["distance"], keepdims=0))
+        outputs.append(helper.make_tensor_value_info("distance", TensorProto.FLOAT, ["N"]))
+    if faults:
+        constants |= {"from": np.array([0], np.int64), "to": np.array([faults], np.int64), "axis": np.array([1])}
+        nodes.append(helper.make_node("Slice", ["embedding", "from", "to", "axis"], ["quality"]))
+        outputs.append(helper.make_tensor_value_info("quality", TensorProto.FLOAT, ["N", faults]))
     pixels = helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["N", SIZE, SIZE, CHANNELS])
     tensors = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
     body = helper.make_graph(nodes, "toy", [pixels], outputs, tensors)
@@ -119,7 +145,9 @@ def outputs_of(model: bytes, pixels: NDArray[np.uint8]) -> Prediction:  # pixels
     import onnxruntime
 
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    return Prediction(*session.run(list(OUTPUTS), {"pixels": pixels}))
+    names = [one.name for one in session.get_outputs()]
+    assert names[: len(OUTPUTS)] == list(OUTPUTS)
+    return Prediction(**dict(zip(names, session.run(names, {"pixels": pixels}), strict=True)))
 
 
 @dataclass(frozen=True)
@@ -179,11 +207,19 @@ def draft(
     expires: str | None = None,
     int8_speed: float | None = 1.5,
     private_key: Ed25519PrivateKey = ROOT,
+    distance: float | None = None,
+    checks: tuple[QualityCheck, ...] = (),
 ) -> Draft:
-    """A bundle for x86 with a float and an INT8 variant, two golden inputs, and honest golden outputs."""
+    """A bundle for x86 with a float and an INT8 variant, two golden inputs, and honest golden outputs.
+
+    `distance` is the limit beyond which a scan is refused; `checks` are on quality scores of the graph.
+    """
+    columns = tuple(dict.fromkeys(check.measure for check in checks if check.measure not in MEASURES))
     models = {
-        "float": graph(len(labels), softmax=softmax).SerializeToString(),
-        "int8": graph(len(labels), softmax=softmax, int8=True).SerializeToString(),
+        name: graph(
+            len(labels), softmax=softmax, int8=name == "int8", detectors=distance is not None, faults=len(columns)
+        ).SerializeToString()
+        for name in ("float", "int8")
     }
     files = {"float": "model.onnx", "int8": "model.int8.onnx"}
     members: dict[str, bytes] = {files[variant]: model for variant, model in models.items()}
@@ -208,13 +244,15 @@ def draft(
             precision="int8" if variant == "int8" else "float32",
             quantisation=quantisation if variant == "int8" else None,
             findings={label: numbers() for label in labels},
+            distance=None if distance is None else Distance(limit=distance),
+            quality=checks,
             golden={vector.name: f"golden/{vector.name}.{variant}.f32" for vector in vectors},
             tolerance=Tolerance(probability=1e-4, map=1e-4, embedding=1e-4),
         )
         for variant in models
     )
     manifest = Manifest(
-        schema=1,
+        schema=SCHEMA,
         name=name,
         version=version,
         build=build,
@@ -227,6 +265,8 @@ def draft(
             map_height=CELLS,
             map_width=CELLS,
             embedding=WIDTH,
+            distance=distance is not None,
+            quality=columns,
         ),
         variants=variants,
         targets={"x86": ("int8", "float")},

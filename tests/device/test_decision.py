@@ -11,20 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aidpost_device.bundle.manifest import (
-    Abstention,
-    AgeRange,
-    Estimate,
-    Finding,
-    FindingNumbers,
-    ImageInput,
-    OperatingPoint,
-)
+from aidpost_device.bundle.manifest import AgeRange, Finding, ImageInput
+from aidpost_device.bundle.variant import Abstention, Estimate, FindingNumbers, OperatingPoint
 from aidpost_device.decision import (
     BLANK_CONTRAST,
     Facts,
     FindingDecision,
-    Reason,
     Word,
     decide_finding,
     decide_scan,
@@ -34,6 +26,7 @@ from aidpost_device.decision import (
 )
 from aidpost_device.errors import EngineError
 from aidpost_device.quality import measure
+from aidpost_device.reason import Reason
 
 ACCEPTED = ImageInput(modalities=("CR", "DX"), views=("PA", "AP"), size=64, channels=1)
 FINDING = Finding(label="pneumonia", names={"en": "Pneumonia"})
@@ -46,7 +39,7 @@ NUMBERS = FindingNumbers(
 )
 GOOD = Facts(contrast=200, age=40.0, view="PA", modality="CR")
 ADULTS = AgeRange(low=15, high=60)
-DOUBT = Abstention(low=0.4, high=0.6)
+DOUBT = Abstention(low=0.4, high=0.6, coverage=0.95, unsure=0.1)
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,9 @@ from onnx import TensorProto, helper, numpy_helper
 from aidpost_device import engine as engine_module
 from aidpost_device import golden
 from aidpost_device.bundle.image_input import image_input
-from aidpost_device.bundle.manifest import Field, TableInput, Tolerance
+from aidpost_device.bundle.manifest import Field, TableInput
 from aidpost_device.bundle.onnx_walk import ORT_MARK
+from aidpost_device.bundle.variant import Tolerance
 from aidpost_device.bundle.verify import VerifiedBundle, verify
 from aidpost_device.engine import Engine, Prediction, host_target
 from aidpost_device.errors import BundleError, EngineError, GoldenError, ManifestError, ScanError, TargetError

@@ -19,7 +19,8 @@ from PIL import Image
 
 from aidpost_device.bundle.assemble import list_members
 from aidpost_device.bundle.manifest import AgeRange, Finding, Manifest
-from aidpost_device.decision import FindingDecision, Reason, Word, decide_scan
+from aidpost_device.decision import FindingDecision, Word, decide_scan
+from aidpost_device.reason import Reason
 from aidpost_device.report import page
 from aidpost_device.report.csv_table import COLUMNS
 from aidpost_device.report.digest import REJECTIONS, STUDIES, Digest

@@ -21,10 +21,12 @@ import pytest
 
 from aidpost_device.bundle.install import Installed, active_bundle
 from aidpost_device.bundle.manifest import AgeRange, ImageInput
+from aidpost_device.bundle.variant import QualityCheck
 from aidpost_device.cli.main import main
 from aidpost_device.errors import BundleError, DecodeServiceError, SettingError, StorageFullError
 from aidpost_device.home import Home
 from aidpost_device.prepare import prepare_bytes
+from aidpost_device.reason import Reason
 from aidpost_device.screening.outputs import output_folder
 from aidpost_device.screening.screen import Outcome, screen
 
@@ -286,10 +288,10 @@ def test_no_map_is_drawn_for_a_bundle_without_one(
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("check", "message"),
     [
-        ({"quality": ("sharpness",)}, "relies on the quality measure 'sharpness'"),
-        ({"distance": 3.0}, "relies on the distance limit of 'opacity'"),
+        (QualityCheck(measure="sharpness", low=1.0, retake="blurred"), "relies on the quality measure 'sharpness'"),
+        (QualityCheck(measure="contrast", low=1.0, retake="again"), "relies on the reason 'again'"),
     ],
 )
 def test_a_bundle_that_asks_for_more_than_the_program_can_is_refused(
@@ -297,32 +299,52 @@ def test_a_bundle_that_asks_for_more_than_the_program_can_is_refused(
     folder: Path,
     out: Path,
     install_here: Callable[[bytes], Installed],
-    changes: dict[str, object],
+    check: QualityCheck,
     message: str,
 ) -> None:
-    install_here(asking(bundles.draft(), **changes).pack())  # type: ignore[arg-type]
+    install_here(asking(bundles.draft(), check).pack())
     scans.png(folder / "1.png", 1)
     with pytest.raises(BundleError, match=message):
         screen(ready, active_bundle(ready), [folder], out)
     assert not out.exists()
 
 
-def asking(draft: bundles.Draft, quality: tuple[str, ...] = (), distance: float | None = None) -> bundles.Draft:
-    from aidpost_device.bundle.manifest import Distance, QualityCheck
+def asking(draft: bundles.Draft, check: QualityCheck) -> bundles.Draft:
+    demanding = tuple(msgspec.structs.replace(one, quality=(check,)) for one in draft.manifest.variants)
+    return draft.having(build=2, version="2.0.0", variants=demanding)
 
-    def demanding(variant: object) -> object:
-        numbers = {
-            label: msgspec.structs.replace(one, distance=Distance(limit=distance) if distance else None)
-            for label, one in variant.findings.items()  # type: ignore[attr-defined]
-        }
-        return msgspec.structs.replace(variant, findings=numbers)  # type: ignore[type-var]
 
-    return draft.having(
-        build=2,
-        version="2.0.0",
-        quality=tuple(QualityCheck(measure=name, low=1.0, retake="again") for name in quality),
-        variants=tuple(demanding(variant) for variant in draft.manifest.variants),
-    )
+def test_what_is_unlike_the_training_data_is_rejected(
+    run: Screen, folder: Path, out: Path, install_here: Callable[[bytes], Installed]
+) -> None:
+    scans.png(folder / "1.png", 1)
+    scans.png(folder / "2.png", 2)
+    far = bundles.draft(build=2, version="2.0.0", distance=1e-6)
+    install_here(far.pack())
+    run()
+    assert {(row["decision"], row["reasons"], row["probability"]) for row in table(out)} == {
+        ("REJECTED", "unlike-training", "")
+    }
+    near = bundles.draft(build=3, version="3.0.0", distance=1e6)
+    install_here(near.pack())
+    run()
+    assert {row["decision"] for row in table(out)} <= {"REFER", "CLEAR"}
+
+
+def test_a_scan_with_a_fault_is_to_be_taken_again_and_says_how(
+    run: Screen, folder: Path, out: Path, install_here: Callable[[bytes], Installed]
+) -> None:
+    scans.png(folder / "1.png", 1)
+    blurred = QualityCheck(measure="blur", high=-1.0, retake="blurred")  # no part of the embedding is negative
+    turned = QualityCheck(measure="turn", high=1e6, retake="rotated")
+    dull = QualityCheck(measure="contrast", low=256.0, retake="underexposed")
+    install_here(bundles.draft(build=2, version="2.0.0", checks=(blurred, turned, dull)).pack())
+    run()
+    (row,) = table(out)
+    assert (row["decision"], row["reasons"]) == ("REPEAT", "blurred;underexposed")
+    assert 0 <= float(row["probability"]) <= 1
+    assert Reason.BLURRED.text in (out / "report.html").read_text(encoding="utf-8")
+    assert Reason.BLURRED.hint in (out / "report.html").read_text(encoding="utf-8")
 
 
 # ---- going on -------------------------------------------------------------------------------------------------------

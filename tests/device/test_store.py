@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from aidpost_device import __version__
-from aidpost_device.decision import FindingDecision, Reason, Word
+from aidpost_device.decision import FindingDecision, Word
 from aidpost_device.errors import StorageFullError, StoreError
+from aidpost_device.reason import Reason
 from aidpost_device.store.connection import connect, speaking
 from aidpost_device.store.migrations import Step
 from aidpost_device.store.records import Item, Known, Model, Person, Reading, ReadingKey, Rejection, Scan, Stamp

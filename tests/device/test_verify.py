@@ -25,7 +25,7 @@ from aidpost_device.bundle import assemble, signature, trust_file
 from aidpost_device.bundle.admit import admit, expiry_alarm, is_expired
 from aidpost_device.bundle.container import read_container, write_container
 from aidpost_device.bundle.install import Installed, active_bundle, install
-from aidpost_device.bundle.manifest import Field, Member, TableInput, serialise_manifest
+from aidpost_device.bundle.manifest import SCHEMA, Field, Member, TableInput, serialise_manifest
 from aidpost_device.bundle.verify import verify
 from aidpost_device.errors import (
     AidpostError,
@@ -253,7 +253,7 @@ TAMPERED: dict[str, Case] = {
         "author",
     ),
     "key missing": (edited(lambda values: values.pop("findings")), ManifestError, "findings"),
-    "newer schema": (edited(lambda values: values.update(schema=2)), ManifestError, "schema 2"),
+    "newer schema": (edited(lambda values: values.update(schema=SCHEMA + 1)), ManifestError, f"schema {SCHEMA + 1}"),
     "no manifest's form": (lambda draft: draft.seal(b" " + draft.manifest_bytes()), ManifestError, "canonical"),
     "not JSON": (lambda draft: draft.seal(b"\xff\xfe"), ManifestError, "cannot be accepted"),
     "deep JSON": (lambda draft: draft.seal(b"[" * 200_000), ManifestError, "cannot be accepted"),

@@ -11,9 +11,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from aidpost_device.decision import Reason, Word
+from aidpost_device.decision import Word
 from aidpost_device.decode.reason import Reason as Unreadable
 from aidpost_device.engine import _ASK as _ENGINE
+from aidpost_device.reason import Reason
 from aidpost_device.screening.reader import ENGINE_FAILED
 from aidpost_device.screening.source import _TEXTS as _UNUSABLE
 

@@ -9,16 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aidpost_export.calibrate import (
-    TEMPERATURE,
-    choose_threshold,
-    fit_temperature,
-    operating_point,
-    positives_needed,
-    probabilities,
-)
-from aidpost_export.errors import CalibrationError
-from aidpost_export.proportions import confusion
+from aidpost_device.calibration.proportions import confusion
+from aidpost_device.calibration.threshold import choose_threshold, operating_point, positives_needed
+from aidpost_device.errors import CalibrationError
+from aidpost_export.calibrate import TEMPERATURE, fit_temperature, probabilities
 from aidpost_export.statistics import auroc
 
 SCORED = st.lists(st.tuples(st.floats(0, 1, width=32), st.booleans()), min_size=1, max_size=60).filter(

@@ -17,17 +17,19 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from aidpost_device.bundle.manifest import Estimate, FindingNumbers, Quantisation
-from aidpost_export.calibrate import choose_threshold, probabilities
+from aidpost_device.bundle.variant import Estimate, FindingNumbers, Quantisation
+from aidpost_device.calibration.proportions import confusion
+from aidpost_device.calibration.threshold import choose_threshold
+from aidpost_device.errors import CalibrationError
+from aidpost_export.calibrate import probabilities
 from aidpost_export.card import write_card
 from aidpost_export.commands.evaluate import evaluate as evaluate_command
-from aidpost_export.errors import CalibrationError, RunError
+from aidpost_export.errors import RunError
 from aidpost_export.evaluate import evaluate, read_evaluation
 from aidpost_export.figures import SMALLEST, AgeFigures, Evaluation, GroupFigures
 from aidpost_export.groups import age_band, group_values
 from aidpost_export.issues import Issue, Kind
 from aidpost_export.progress import SilentReporter
-from aidpost_export.proportions import confusion
 from aidpost_export.run import RunFolder
 from aidpost_export.sentences import inline, listed, number, percent, percent_interval, signed
 from aidpost_export.statistics import auroc

@@ -10,8 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
-from aidpost_device.bundle.manifest import Estimate
-from aidpost_export.proportions import Confusion, Z, confusion, design_effect, predictive_values, rates, share, wilson
+from aidpost_device.bundle.variant import Estimate
+from aidpost_device.calibration.proportions import (
+    Confusion,
+    Z,
+    confusion,
+    design_effect,
+    predictive_values,
+    rates,
+    share,
+    wilson,
+)
 from aidpost_export.resampling import (
     Bootstrap,
     auroc_difference,

@@ -12,27 +12,14 @@ from datetime import date
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta
 
+from aidpost_device.bundle.section import Date, Fraction, Label, Section, Sha256, Slug
+from aidpost_device.bundle.variant import GoldenInput, Variant
 from aidpost_device.errors import ManifestError
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of this schema. A box refuses a bundle whose schema it does not know."""
-
-Slug = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}\Z")]
-"""Lower-case name that is safe as a file name on every system."""
-Label = Annotated[str, Meta(min_length=1, max_length=64)]
-"""A finding's label, exactly as it stands in the dataset's `index.csv`."""
-Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
-Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
-Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
-Date = Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}\Z")]
-"""Calendar date, ISO 8601."""
-
-
-class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Base of every part of the manifest."""
-
 
 # ---- input ----------------------------------------------------------------------------------------------------------
 
@@ -131,6 +118,12 @@ class Outputs(Section, frozen=True, kw_only=True):
     """Columns of the map."""
     embedding: Annotated[int, Meta(ge=1, le=8192)]
     """Length of the embedding, output `embedding` (N, length)."""
+    distance: bool = False
+    """Whether there is an output `distance` (N,): how far the embedding lies from the nearest class of the training
+    data (Mahalanobis)."""
+    quality: Annotated[tuple[Label, ...], Meta(max_length=32)] = ()
+    """Columns of the output `quality` (N, columns): one score for each fault of a scan that the graph looks for, larger
+    is worse; empty where there is no such output."""
 
 
 class Zone(Section, frozen=True, kw_only=True):
@@ -141,122 +134,6 @@ class Zone(Section, frozen=True, kw_only=True):
     top: Fraction
     right: Fraction
     bottom: Fraction
-
-
-class QualityCheck(Section, frozen=True, kw_only=True):
-    """One measure of the prepared image outside whose limits the scan is to be taken again."""
-
-    measure: Label
-    low: float | None = None
-    high: float | None = None
-    retake: str
-    """Key of the text that says how to retake."""
-
-
-# ---- variants -------------------------------------------------------------------------------------------------------
-
-
-class Estimate(Section, frozen=True, kw_only=True):
-    """A proportion in [0, 1] with its 95 % interval."""
-
-    value: Fraction
-    low: Fraction
-    high: Fraction
-
-
-class OperatingPoint(Section, frozen=True, kw_only=True):
-    """The threshold a finding is decided at, with what it was chosen for."""
-
-    threshold: Probability
-    """Calibrated probability at or above which the finding is positive."""
-    target_sensitivity: Fraction
-    """The sensitivity the threshold was chosen to reach."""
-    sensitivity: Estimate
-    """Sensitivity on the calibration set."""
-    specificity: Estimate
-    """Specificity on the calibration set."""
-    positives: Annotated[int, Meta(ge=0)]
-    """Cases with the finding in the calibration set."""
-    negatives: Annotated[int, Meta(ge=0)]
-    """Cases without it."""
-
-
-class Abstention(Section, frozen=True, kw_only=True):
-    """Probabilities strictly between the two limits are UNSURE."""
-
-    low: Probability
-    high: Probability
-
-
-class Distance(Section, frozen=True, kw_only=True):
-    """Distance of the embedding to the training data above which the input is refused."""
-
-    limit: Annotated[float, Meta(gt=0.0)]
-
-
-class FindingNumbers(Section, frozen=True, kw_only=True):
-    """What one variant needs to turn one finding's output into a decision."""
-
-    temperature: Annotated[float, Meta(gt=0.0, le=100.0)]
-    """Logits were divided by it inside the graph; kept here for the record."""
-    operating_point: OperatingPoint
-    abstention: Abstention | None = None
-    distance: Distance | None = None
-    reference: tuple[Fraction, ...] = ()
-    """Fractions of calibration probabilities in ten equal bins of [0, 1]: the reference for drift."""
-
-
-class Quantisation(Section, frozen=True, kw_only=True):
-    """How an INT8 variant was made and what it changed on the calibration set."""
-
-    scheme: Literal["u8s8", "s8s8"]
-    """Activations then weights: U8S8 for x86, S8S8 for Arm."""
-    calibration: Literal["minmax", "percentile"]
-    float_nodes: Annotated[int, Meta(ge=0)]
-    """Operators kept in float (head, map and what the candidate excluded)."""
-    auroc_change: Annotated[float, Meta(ge=-1.0, le=1.0)]
-    """AUROC of this variant minus that of the float graph; the worst finding's."""
-    flips: Fraction
-    """Fraction of verdicts that differ from the float graph's."""
-    speed: Annotated[float, Meta(gt=0.0)] | None = None
-    """Float latency over this variant's, where the target's architecture was the workstation's; else None."""
-
-
-class Tolerance(Section, frozen=True, kw_only=True):
-    """How far golden outputs may lie from the expected ones on another machine."""
-
-    probability: Annotated[float, Meta(gt=0.0, le=0.1)]
-    """Absolute difference of a probability."""
-    map: Annotated[float, Meta(gt=0.0, le=0.3)]
-    """Difference as a fraction of the expected map's range; single cells of an INT8 map vary most."""
-    embedding: Annotated[float, Meta(gt=0.0, le=0.1)]
-    """Difference as a fraction of the expected embedding's range."""
-
-
-class Variant(Section, frozen=True, kw_only=True):
-    """One graph of the bundle with the numbers that belong to it."""
-
-    name: Slug
-    file: str
-    """Member that holds the ONNX graph."""
-    precision: Literal["float32", "int8"]
-    quantisation: Quantisation | None = None
-    findings: dict[Label, FindingNumbers]
-    golden: dict[Slug, str]
-    """Golden input's name → member with the expected outputs (float32, little-endian: probability, map, embedding)."""
-    tolerance: Tolerance
-
-
-class GoldenInput(Section, frozen=True, kw_only=True):
-    """An encoded synthetic file whose pixels and outputs are known."""
-
-    name: Slug
-    file: str
-    """Member that holds the encoded file."""
-    decoder: Label
-    """The decoder it exercises."""
-    pixels: str
-    """Member that holds what it is prepared to: (H, W, C) uint8, compressed by zlib (RFC 1950)."""
 
 
 # ---- provenance -----------------------------------------------------------------------------------------------------
@@ -289,8 +166,21 @@ class Provenance(Section, frozen=True, kw_only=True):
     site: str = ""
     synthetic: bool = False
     """True when the data were generated: such a bundle says so wherever it reports."""
-    versions: dict[str, str] = {}
+    versions: dict[str, str] = msgspec.field(default_factory=dict)
     """Programs that made it, name → version."""
+
+
+class Acceptance(Section, frozen=True, kw_only=True):
+    """A proof that this bundle could not give, and why it was packed all the same."""
+
+    gate: Slug
+    """Which proof: the gate's short stable code."""
+    subject: str
+    """What it could not be given for, such as "pneumonia: sex F"."""
+    found: str
+    """What was found, in words."""
+    reason: str
+    """Why a person accepted it; empty where there were too few cases to judge, which is never a pass."""
 
 
 class Member(Section, frozen=True, kw_only=True):
@@ -323,8 +213,9 @@ class Manifest(Section, frozen=True, kw_only=True):
     prevalence: Annotated[float, Meta(gt=0.0, lt=1.0)]
     """Prevalence the predictive values were computed at: that of the first finding that refers."""
     expires: Date | None = None
-    quality: tuple[QualityCheck, ...] = ()
     zones: tuple[Zone, ...] = ()
+    acceptances: tuple[Acceptance, ...] = ()
+    """What a person, or the lack of cases, let pass that a gate did not."""
     members: dict[str, Member]
     """Every other member except the signature."""
 
@@ -338,6 +229,11 @@ def parse_manifest(content: bytes) -> Manifest:
             f"The bundle's manifest cannot be accepted: {error}.",
             "Ask for a bundle made by a program version that this box knows, or update the box.",
         ) from error
+    if manifest.schema != SCHEMA:
+        raise ManifestError(
+            f"The bundle's manifest has schema {manifest.schema}; this program reads schema {SCHEMA}.",
+            "Update the program on the box or at the workstation, whichever is older, and pack the bundle again.",
+        )
     if serialise_manifest(manifest) != content:
         raise ManifestError("The bundle's manifest is not in canonical form.", _ASK_AGAIN)
     _check(manifest)
@@ -360,7 +256,6 @@ def _check(manifest: Manifest) -> None:
         if not condition:
             raise ManifestError(f"The bundle's manifest contradicts itself: {message}.", _ASK_AGAIN)
 
-    require(manifest.schema == SCHEMA, f"schema {manifest.schema} is not {SCHEMA}")
     labels = [finding.label for finding in manifest.findings]
     require(len(set(labels)) == len(labels), "a finding stands twice")
     require(any(finding.refers for finding in manifest.findings), "no finding refers")
@@ -372,6 +267,8 @@ def _check(manifest: Manifest) -> None:
     require(len(set(variants)) == len(variants), "a variant stands twice")
     golden = {vector.name for vector in manifest.golden}
     require(len(golden) == len(manifest.golden), "a golden input stands twice")
+    quality = manifest.outputs.quality
+    require(len(set(quality)) == len(quality), "a quality output stands twice")
     referenced = [member for vector in manifest.golden for member in (vector.file, vector.pixels)]
     for variant in manifest.variants:
         require(set(variant.findings) == set(labels), f"variant {variant.name} does not number every finding")
@@ -379,6 +276,7 @@ def _check(manifest: Manifest) -> None:
         require(
             (variant.precision == "int8") == (variant.quantisation is not None), f"variant {variant.name}'s precision"
         )
+        require((variant.distance is not None) <= manifest.outputs.distance, f"variant {variant.name}'s distance")
         for numbers in variant.findings.values():
             require(len(numbers.reference) in (0, 10), f"variant {variant.name}'s reference has not ten bins")
         referenced += [variant.file, *variant.golden.values()]

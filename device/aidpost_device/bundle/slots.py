@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from aidpost_device.bundle.container import FILE_LIMIT
-from aidpost_device.bundle.manifest import Sha256, Slug
+from aidpost_device.bundle.section import Sha256, Slug
 from aidpost_device.durable import sync_folder, write_durably
 from aidpost_device.errors import BundleError, SettingError
 from aidpost_device.home import Home, make_private

@@ -13,7 +13,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from aidpost_device.bundle.manifest import ImageInput, Sha256
+from aidpost_device.bundle.manifest import ImageInput
+from aidpost_device.bundle.section import Sha256
 from aidpost_device.decode.image import Header
 from aidpost_device.decode.limits import Limits
 

@@ -10,8 +10,10 @@ from importlib.resources import files
 from jinja2 import Environment, StrictUndefined
 
 from aidpost_device import __version__
-from aidpost_device.bundle.manifest import Estimate, Manifest, Variant
-from aidpost_device.decision import FindingDecision, Reason, Word
+from aidpost_device.bundle.manifest import Manifest
+from aidpost_device.bundle.variant import Estimate, Variant
+from aidpost_device.decision import FindingDecision, Word
+from aidpost_device.reason import Reason
 from aidpost_device.report.digest import REJECTIONS, Digest, StudyDigest
 from aidpost_device.report.path_text import path_text
 from aidpost_device.report.picture import Picture, common_scale, plain, with_map

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aidpost_device.bundle.manifest import Manifest
-from aidpost_device.decision import Facts, FindingDecision, Reason, Word, decide_finding, decide_scan, reject
+from aidpost_device.decision import Facts, FindingDecision, Word, decide_finding, decide_scan, reject, unlike_training
 from aidpost_device.decode.image import Header
 from aidpost_device.decode.pool import PreparedScan
 from aidpost_device.engine import Engine, Prediction
 from aidpost_device.errors import EngineError
-from aidpost_device.quality import measure
+from aidpost_device.quality import Quality, measure
+from aidpost_device.reason import Reason
 from aidpost_device.report.picture import Picture, take
 from aidpost_device.report.rank import Rank, leading, rank
 from aidpost_device.screening.rejected import describe, person_of
@@ -52,6 +52,7 @@ class Reader:
         self._engine = engine
         self._findings = manifest.findings
         self._mapped = manifest.outputs.map != "none"
+        self._columns = manifest.outputs.quality
         self.referring = frozenset(finding.label for finding in manifest.findings if finding.refers)
         """Labels of the findings that refer."""
         self.variant = engine.variant.name
@@ -62,8 +63,9 @@ class Reader:
         """Score and decide one scan; a scan that the bundle is not for, or that breaks the model, is rejected."""
         started = perf_counter()
         header = scan.header
+        quality = measure(scan.pixels)
         facts = Facts(
-            contrast=measure(scan.pixels).contrast,
+            contrast=quality.contrast,
             age=header.age,
             view=header.view or "",
             modality=header.modality or "",
@@ -77,7 +79,10 @@ class Reader:
             return Read(describe(scan, refusal, message, refusal.hint, self._engine.spec))
         try:
             prediction = self._engine.run(scan.pixels[None])  # (1, H, W, C)
-            decisions = self._decide(prediction.probability[0], facts)
+            if self._is_unlike(prediction):
+                unlike = Reason.UNLIKE_TRAINING
+                return Read(describe(scan, unlike, unlike.text, unlike.hint, self._engine.spec))
+            decisions = self._decide(prediction, replace(facts, measures=self._measures(quality, prediction)))
         except EngineError as error:
             return Read(describe(scan, ENGINE_FAILED, str(error), error.hint, self._engine.spec))
         milliseconds = scan.milliseconds + 1000 * (perf_counter() - started)
@@ -99,11 +104,19 @@ class Reader:
         lead = leading(decisions, self.referring)
         return Shown(lead, rank(decide_scan(decisions), lead), prediction.map[0])
 
-    def _decide(self, probabilities: Iterable[float], facts: Facts) -> tuple[FindingDecision, ...]:
-        numbers, accepted = self._engine.variant.findings, self._engine.spec
+    def _is_unlike(self, prediction: Prediction) -> bool:
+        distance = None if prediction.distance is None else float(prediction.distance[0])
+        return unlike_training(distance, self._engine.variant.distance)
+
+    def _measures(self, quality: Quality, prediction: Prediction) -> dict[str, float]:
+        scores = () if prediction.quality is None else map(float, prediction.quality[0])
+        return asdict(quality) | dict(zip(self._columns, scores, strict=True))
+
+    def _decide(self, prediction: Prediction, facts: Facts) -> tuple[FindingDecision, ...]:
+        variant, accepted = self._engine.variant, self._engine.spec
         return tuple(
-            decide_finding(finding, numbers[finding.label], float(probability), facts, accepted)
-            for finding, probability in zip(self._findings, probabilities, strict=True)
+            decide_finding(finding, variant.findings[finding.label], float(p), facts, accepted, variant.quality)
+            for finding, p in zip(self._findings, prediction.probability[0], strict=True)
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aidpost_device import decision
+from aidpost_device import reason
 from aidpost_device.bundle.manifest import ImageInput
 from aidpost_device.decision import Facts, would_vote
 from aidpost_device.decode.image import Header
@@ -10,7 +10,7 @@ from aidpost_device.decode.reason import Reason
 from aidpost_device.decode.result import PreparedScan, RejectedScan
 from aidpost_device.store.records import Person, Rejection
 
-NO_FILM = frozenset({Reason.NOT_A_FILE, Reason.NOT_AN_IMAGE, Reason.NO_PIXELS, decision.Reason.FOR_PROCESSING})
+NO_FILM = frozenset({Reason.NOT_A_FILE, Reason.NOT_AN_IMAGE, Reason.NO_PIXELS, reason.Reason.FOR_PROCESSING})
 """Reasons of files that hold no film of their own, such as the report or the raw image that machines send as well."""
 
 

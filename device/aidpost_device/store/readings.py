@@ -6,6 +6,7 @@ import sqlite3
 from datetime import UTC, datetime
 
 from aidpost_device import __version__
+from aidpost_device.decision import FindingDecision
 from aidpost_device.store.connection import insert
 from aidpost_device.store.people import ensure_scan, ensure_study
 from aidpost_device.store.records import Reading, ReadingKey, Rejection
@@ -44,14 +45,24 @@ def put_reading(connection: sqlite3.Connection, key: ReadingKey, reading: Readin
         now(),
     )
     connection.executemany(
-        "INSERT INTO reading_finding (reading_id, position, label, probability, threshold, word, reasons) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?)",
-        [
-            (made, place, found.label, found.probability, found.threshold, found.word, " ".join(found.reasons))
-            for place, found in enumerate(reading.findings)
-        ],
+        "INSERT INTO reading_finding (reading_id, position, label, probability, threshold, word, reasons, region, "
+        "local_probability) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [(made, place, *_columns(found)) for place, found in enumerate(reading.findings)],
     )
     return scan
+
+
+def _columns(found: FindingDecision) -> tuple[object, ...]:
+    reasons = " ".join(found.reasons)
+    return (
+        found.label,
+        found.probability,
+        found.threshold,
+        found.word,
+        reasons,
+        found.region,
+        found.local_probability,
+    )
 
 
 def put_rejection(connection: sqlite3.Connection, rejection: Rejection) -> int:

@@ -9,7 +9,8 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, TypeAlias
 
-from aidpost_device.decision import FindingDecision, Reason, Word, decide_study
+from aidpost_device.decision import FindingDecision, Word, decide_study
+from aidpost_device.reason import Reason
 from aidpost_device.store.records import Model, ReadingKey
 
 
@@ -82,7 +83,8 @@ SELECT item.path,
     scan.sha256, study.id, study.code, person.pseudonym,
     reading.bundle, reading.bundle_version, reading.variant, reading.model_sha256,
     reading.decoder, reading.milliseconds,
-    finding.label, finding.probability, finding.threshold, finding.word, finding.reasons
+    finding.label, finding.probability, finding.threshold, finding.word, finding.reasons, finding.region,
+    finding.local_probability
 FROM item
 LEFT JOIN rejection ON rejection.id = item.rejection_id
 LEFT JOIN scan ON scan.id = item.scan_id
@@ -100,7 +102,8 @@ _FINDING_AT = 16
 _WORDS = """
 WITH here AS (SELECT DISTINCT scan_id FROM item WHERE screening_id = ? AND scan_id IS NOT NULL)
 SELECT scan.study_id, scan.id, scan.id IN here,
-    finding.label, finding.probability, finding.threshold, finding.word, finding.reasons
+    finding.label, finding.probability, finding.threshold, finding.word, finding.reasons, finding.region,
+    finding.local_probability
 FROM scan
 JOIN reading ON reading.scan_id = scan.id AND (reading.bundle_sha256, reading.settings_sha256) = (?, ?)
 JOIN reading_finding AS finding ON finding.reading_id = reading.id
@@ -161,5 +164,8 @@ def _rejected_row(line: tuple[Any, ...]) -> RejectedRow:
     return RejectedRow(path, sha256, reason, message, hint, milliseconds, study or "", person or "")
 
 
-def _finding(label: str, probability: float, threshold: float, word: str, reasons: str) -> FindingDecision:
-    return FindingDecision(label, probability, threshold, Word(word), tuple(map(Reason, reasons.split())))
+def _finding(
+    label: str, probability: float, threshold: float, word: str, reasons: str, region: str, local: float | None
+) -> FindingDecision:
+    given = tuple(map(Reason, reasons.split()))
+    return FindingDecision(label, probability, threshold, Word(word), given, region, local)

@@ -151,4 +151,12 @@ STEPS = (
             "ALTER TABLE rejection ADD COLUMN film_lost INTEGER NOT NULL DEFAULT 0",
         ),
     ),
+    Step(
+        "where in the image, and the probability at the site's prevalence",
+        1,
+        (
+            "ALTER TABLE reading_finding ADD COLUMN region TEXT NOT NULL DEFAULT ''",
+            "ALTER TABLE reading_finding ADD COLUMN local_probability REAL CHECK (local_probability BETWEEN 0 AND 1)",
+        ),
+    ),
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from aidpost_device.bundle.manifest import Estimate
+from aidpost_device.bundle.variant import Estimate
 from aidpost_export.demo.story import STRAY_FOLDER, Told
 from aidpost_export.demo.stray import STRAY
 from aidpost_export.demo.worth import Worth

@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from aidpost_device.bundle.manifest import Estimate
+from aidpost_device.bundle.variant import Estimate
+from aidpost_device.calibration.proportions import rates
 from aidpost_export.calibrate import probabilities
 from aidpost_export.cases import Cases
 from aidpost_export.evaluate import control_scores
 from aidpost_export.figures import Evaluation
 from aidpost_export.measure import Scores, calibrate, decided_cases
 from aidpost_export.network import load_network
-from aidpost_export.proportions import rates
 from aidpost_export.recipe import Recipe
 from aidpost_export.resampling import auroc_interval
 from aidpost_export.run import RunFolder

@@ -14,7 +14,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import ArrayLike, NDArray
 
-from aidpost_device.bundle.manifest import Estimate
+from aidpost_device.bundle.variant import Estimate
 
 Z = 1.959963984540054
 """Normal quantile of the 95 % interval."""
