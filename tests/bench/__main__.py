@@ -13,6 +13,7 @@ BENCHES = {
     "coldstart": "start-up: wall time and memory of one scan from cold, and of --help",
     "throughput": "screening end to end against the machine's limit and against the naive loop",
     "quantisation": "INT8 against float: speed, AUROC, flips, for MobileNetV2 and ResNet-18",
+    "transfer": "the children's network on adults, before and after adaptation with 50 to all local labels",
     "accuracy": "AUROC on real data from the packed bundle's own readings (about an hour)",
 }
 

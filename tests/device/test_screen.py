@@ -210,6 +210,7 @@ def test_a_study_with_a_film_that_could_not_be_read_is_not_clear(
         "unsupported": {"PhotometricInterpretation": "HSV"},
         "lateral": {"PixelData": bytes(100), "ViewPosition": "LL"},
         "other-machine": {"PixelData": bytes(100), "Modality": "US"},
+        "raw": {"PixelData": bytes(100), "PresentationIntentType": "FOR PROCESSING"},
         "report": {"Modality": "SR", "PixelData": None, "Rows": None},
     }
     for seed, (name, elements) in enumerate(studies.items()):

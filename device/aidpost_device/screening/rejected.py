@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from aidpost_device import reason
 from aidpost_device.bundle.manifest import ImageInput
 from aidpost_device.decision import Facts, would_vote
 from aidpost_device.decode.image import Header
@@ -10,8 +9,8 @@ from aidpost_device.decode.reason import Reason
 from aidpost_device.decode.result import PreparedScan, RejectedScan
 from aidpost_device.store.records import Person, Rejection
 
-NO_FILM = frozenset({Reason.NOT_A_FILE, Reason.NOT_AN_IMAGE, Reason.NO_PIXELS, reason.Reason.FOR_PROCESSING})
-"""Reasons of files that hold no film of their own, such as the report or the raw image that machines send as well."""
+NO_FILM = frozenset({Reason.NOT_A_FILE, Reason.NOT_AN_IMAGE, Reason.NO_PIXELS})
+"""Reasons of files that hold no film of their own, such as the report that machines send as well."""
 
 
 def person_of(header: Header) -> Person:
@@ -29,7 +28,7 @@ def describe(
 ) -> Rejection:
     """Make the record of a file that was not read. It belongs to its study as far as its header could be read."""
     header = scan.header or Header()
-    facts = Facts(contrast=0, view=header.view or "", modality=header.modality or "")
+    facts = Facts(contrast=0, view=header.view or "", modality=header.modality or "", intent=header.intent or "")
     return Rejection(
         reason,
         message,

@@ -42,8 +42,7 @@ def measure_worth(run: RunFolder, base: RunFolder | None, evaluation: Evaluation
     labels = len(cases.where("fit", "tuning", "calibration"))
     rows = []
     if base is not None and base.recipe().recipe.labels == recipe.labels:
-        before = calibrate(base.logits(), base.cases(), base.recipe().recipe)
-        unadapted = probabilities(_read(base, run.pixels()), before.temperature, recipe.activation)
+        unadapted, before = read_unadapted(base, run)
         rows.append(_worth("base as it came", 0, cases, recipe, unadapted, before, k))
     if (scratch := control_scores(run, cases, recipe)) is not None:
         rows.append(_worth("from scratch", labels, cases, recipe, scratch.probability, scratch, k))
@@ -54,6 +53,13 @@ def measure_worth(run: RunFolder, base: RunFolder | None, evaluation: Evaluation
             own = variant.findings[k]
             rows.append(Worth("adapted, INT8", labels, own.auroc, own.sensitivity, own.specificity))
     return rows
+
+
+def read_unadapted(base: RunFolder, run: RunFolder) -> tuple[NDArray[np.float32], Scores]:
+    """Read a run's cases with an earlier run's network as it is; give its probabilities (N, K) and its own scores."""
+    scores = calibrate(base.logits(), base.cases(), base.recipe().recipe)
+    logits = _read(base, run.pixels())
+    return probabilities(logits, scores.temperature, base.recipe().recipe.activation), scores
 
 
 def _worth(
