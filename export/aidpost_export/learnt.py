@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from aidpost_export.cases import Cases
@@ -19,17 +20,23 @@ class Learnt:
     """The scans and the patients that an earlier run fitted, stopped or calibrated on."""
 
     sha256: frozenset[str] = frozenset()
-    patients: frozenset[str] = frozenset()
-    """Those that its index stated; elsewhere a patient is known again by a scan only."""
+    patients: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Those that its index stated, each with its sites, "" where none is stated: two hospitals count from 1 alike.
+    Elsewhere a patient is known again by a scan only."""
 
     def rows(self, rows: Sequence[Row], keys: Sequence[int], scans: Scans) -> list[bool]:
         """Say of each row whether the base knows its scan or its patient; rows of the same key go together."""
         known = {
             key
             for key, row in zip(keys, rows, strict=True)
-            if scans.read[row.file].sha256 in self.sha256 or {row.get("patient"), row.get("group")} & self.patients
+            if scans.read[row.file].sha256 in self.sha256 or self._knows(row)
         }
         return [key in known for key in keys]
+
+    def _knows(self, row: Row) -> bool:
+        here = row.get("site")
+        sites = [self.patients.get(name, frozenset()) for name in (row.get("patient"), row.get("group"))]
+        return any(found and (not here or found & {here, ""}) for found in sites)
 
 
 def header_name(number: int) -> str:
@@ -47,8 +54,10 @@ def read_learnt(base: Path | None) -> Learnt:
         return Learnt()
     cases = Cases.read(path)
     rows = cases.where("fit", "tuning", "calibration")
-    named = {cases.patients[row] for row in rows if cases.patients[row] != cases.files[row]}
-    return Learnt(
-        frozenset(cases.sha256[row] for row in rows),
-        frozenset(name for name in named if not name.startswith(_BY_HEADER)),
-    )
+    sites, patients = cases.columns.get("site", ("",) * len(cases)), defaultdict[str, set[str]](set)
+    for row in rows:
+        name = cases.patients[row]
+        if name != cases.files[row] and not name.startswith(_BY_HEADER):
+            patients[name].add(sites[row])
+    scans = frozenset(cases.sha256[row] for row in rows)
+    return Learnt(scans, {name: frozenset(where) for name, where in patients.items()})

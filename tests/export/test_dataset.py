@@ -415,7 +415,36 @@ def test_names_that_are_no_patients_are_not_taken_for_the_same_person(tmp_path: 
     earlier, _ = build_cases(write_folder(tmp_path / "a", sound_rows(), ("file", "label")), recipe, seed=0)
     names = ("dicom-00001", *earlier.patients[1:])
     learnt = learnt_from(dataclasses.replace(earlier, patients=names), tmp_path / "base")
-    assert learnt.patients == frozenset()
+    assert not learnt.patients
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "same"),
+    [("East", "East", True), ("East", "West", False), ("", "West", True), ("East", "", True), (None, "West", True)],
+)
+def test_the_same_number_at_another_site_is_another_person(
+    theirs: str | None, ours: str, same: bool, sound: tuple[Path, Rows], tmp_path: Path, recipe: Recipe
+) -> None:
+    earlier, _ = build_cases(sound[0], recipe, seed=0)
+    columns = {name: values for name, values in earlier.columns.items() if name != "site"}
+    if theirs is not None:
+        columns["site"] = (theirs,) * len(earlier)
+    learnt = learnt_from(dataclasses.replace(earlier, columns=columns), tmp_path / "base")
+    other = [
+        row(number, "pneumonia" if number % 2 else "normal", patient=f"p{number - 100}") for number in range(100, 300)
+    ]
+    for one in other:
+        one["split"] = "val" if int(one["patient"][1:]) < 30 else "train"
+        if ours is not None:
+            one["site"] = ours
+    folder = write_folder(tmp_path / "b", other, tuple(other[0]))
+    for number, one in enumerate(other):
+        write_image(folder / one["file"], 1000 + number)  # other scans than the earlier dataset's
+    if same:
+        with pytest.raises(DatasetError, match="learnt-by-the-base"):
+            build_cases(folder, recipe, seed=0, learnt=learnt)
+    else:
+        assert len(build_cases(folder, recipe, seed=0, learnt=learnt)[0].where("validation")) == 30
 
 
 # ---- pixels ---------------------------------------------------------------------------------------------------------
