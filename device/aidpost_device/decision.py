@@ -12,8 +12,10 @@ from math import floor
 
 from aidpost_device.bundle.image_input import image_input
 from aidpost_device.bundle.manifest import AgeRange, Finding, ImageInput, Manifest
-from aidpost_device.bundle.variant import Distance, FindingNumbers, QualityCheck
+from aidpost_device.bundle.variant import Distance, QualityCheck
+from aidpost_device.calibration.prior_shift import local_probability
 from aidpost_device.errors import BundleError, EngineError
+from aidpost_device.in_force import InForce
 from aidpost_device.quality import MEASURES
 from aidpost_device.reason import RETAKES, Reason
 
@@ -109,7 +111,7 @@ def would_vote(facts: Facts, accepted: ImageInput) -> bool:
 
 def decide_finding(
     finding: Finding,
-    numbers: FindingNumbers,
+    rule: InForce,
     probability: float,
     facts: Facts,
     accepted: ImageInput,
@@ -118,8 +120,8 @@ def decide_finding(
     """Decide one finding of one scan. Raises `EngineError` for what is no probability.
 
     A scan that cannot be used is REPEAT; one that the model was not proved for, or cannot tell, is UNSURE; otherwise
-    the operating point decides. An unknown age does not change the word, because most stored scans state none; it is
-    stated as a reason for the person who reads the report.
+    the threshold decides, by `rule`. An unknown age does not change the word, because most stored scans state none; it
+    is stated as a reason for the person who reads the report.
     """
     if not 0.0 <= probability <= 1.0:
         raise EngineError(
@@ -135,7 +137,7 @@ def decide_finding(
         if applies
     ]
     repeat += faults(facts.measures, checks)
-    abstention = numbers.abstention
+    abstention = rule.abstention
     unsure = [
         reason
         for reason, applies in (
@@ -145,14 +147,17 @@ def decide_finding(
         if applies
     ]
     noted = [Reason.AGE_UNKNOWN] if finding.age is not None and facts.age is None else []
-    threshold = numbers.operating_point.threshold
     if repeat:
         word = Word.REPEAT
     elif unsure:
         word = Word.UNSURE
     else:
-        word = Word.REFER if finding.refers and probability >= threshold else Word.CLEAR
-    return FindingDecision(finding.label, probability, threshold, word, (*repeat, *unsure, *noted))
+        word = Word.REFER if finding.refers and probability >= rule.threshold else Word.CLEAR
+    local = None
+    if rule.prior is not None and rule.prevalence is not None:
+        local = local_probability(probability, rule.prior, rule.prevalence)
+    reasons = (*repeat, *unsure, *noted)
+    return FindingDecision(finding.label, probability, rule.threshold, word, reasons, local_probability=local)
 
 
 def unlike_training(distance: float | None, limit: Distance | None) -> bool:

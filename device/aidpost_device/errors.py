@@ -113,6 +113,10 @@ class CalibrationError(AidpostError):
     """The cases do not allow a temperature, a threshold or limits to be chosen."""
 
 
+class OutcomeError(AidpostError):
+    """Confirmed outcomes cannot be used. The message names the rows, each with its fix; nothing was recorded."""
+
+
 # ---- the record -----------------------------------------------------------------------------------------------------
 
 

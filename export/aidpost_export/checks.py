@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aidpost_device.bundle.manifest import ImageInput
+from aidpost_device.calibration.words import inline
 from aidpost_device.decision import Facts, not_accepted, reject
 from aidpost_export.ages import parse_age
 from aidpost_export.index import Index, Row
@@ -16,7 +17,6 @@ from aidpost_export.issues import Issue, Kind, at
 from aidpost_export.labels import findings_of
 from aidpost_export.recipe import Recipe
 from aidpost_export.scans import Scans
-from aidpost_export.sentences import inline
 from aidpost_export.split import joined
 
 SPLITS = ("train", "val", "test")

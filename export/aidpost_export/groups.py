@@ -9,22 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aidpost_device.calibration.proportions import rates
+from aidpost_device.calibration.strata import AGE_BANDS, band_of
 from aidpost_export.ages import parse_age
 from aidpost_export.figures import SMALLEST, GroupFigures
 from aidpost_export.resampling import auroc_interval
 
-AGE_BANDS = ((0, "0-4"), (5, "5-17"), (18, "18-44"), (45, "45-64"), (65, "65+"))
-"""First completed year of each band, and its name."""
 LARGEST = 12
 """Groups reported of one column; smaller ones stand together as `other`."""
 
 
 def age_band(age: str) -> str:
     """Name the band of an age in years ("63", "0.5") or in DICOM's form ("006M"); empty when it is neither."""
-    years = parse_age(age)
-    if years is None:
-        return ""
-    return next(name for first, name in reversed(AGE_BANDS) if years >= first)
+    return band_of(parse_age(age))
 
 
 def group_values(column: str, texts: Sequence[str]) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from aidpost_device.bundle.variant import Estimate
 from aidpost_device.calibration.proportions import complement
+from aidpost_device.calibration.words import inline as inline
 from aidpost_export.figures import Evaluation, FindingFigures
 from aidpost_export.statistics import Interval
 
@@ -101,12 +102,6 @@ def prevalences(evaluation: Evaluation) -> str:
     if len({*known.values()}) == 1:
         return percent(next(iter(known.values())))
     return listed([f"{percent(share)} ({name})" for name, share in known.items()])
-
-
-def inline(name: str) -> str:
-    """Write a finding's name within a sentence: "Pneumonia" becomes "pneumonia", "COVID-19" stays."""
-    first = name.split(" ")[0]
-    return name[:1].lower() + name[1:] if first[1:].islower() and first.isalpha() else name
 
 
 def capital(text: str) -> str:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aidpost_device.bundle.manifest import AgeRange, Finding, ImageInput
-from aidpost_device.bundle.variant import Abstention, Estimate, FindingNumbers, OperatingPoint
+from aidpost_device.bundle.variant import Abstention
 from aidpost_device.decision import (
     BLANK_CONTRAST,
     Facts,
@@ -25,18 +25,13 @@ from aidpost_device.decision import (
     would_vote,
 )
 from aidpost_device.errors import EngineError
+from aidpost_device.in_force import InForce
 from aidpost_device.quality import measure
 from aidpost_device.reason import Reason
 
 ACCEPTED = ImageInput(modalities=("CR", "DX"), views=("PA", "AP"), size=64, channels=1)
 FINDING = Finding(label="pneumonia", names={"en": "Pneumonia"})
-HALF = Estimate(value=0.5, low=0.4, high=0.6)
-NUMBERS = FindingNumbers(
-    temperature=1.0,
-    operating_point=OperatingPoint(
-        threshold=0.5, target_sensitivity=0.9, sensitivity=HALF, specificity=HALF, positives=10, negatives=10
-    ),
-)
+RULE = InForce(threshold=0.5, abstention=None)
 GOOD = Facts(contrast=200, age=40.0, view="PA", modality="CR")
 ADULTS = AgeRange(low=15, high=60)
 DOUBT = Abstention(low=0.4, high=0.6, coverage=0.95, unsure=0.1)
@@ -95,8 +90,8 @@ def test_a_finding_is_decided(
     reasons: tuple[Reason, ...],
 ) -> None:
     finding = msgspec.structs.replace(FINDING, refers=refers, age=age)
-    numbers = msgspec.structs.replace(NUMBERS, abstention=abstention)
-    decision = decide_finding(finding, numbers, probability, facts, ACCEPTED)
+    rule = msgspec.structs.replace(RULE, abstention=abstention)
+    decision = decide_finding(finding, rule, probability, facts, ACCEPTED)
     assert (decision.word, decision.reasons) == (word, reasons)
     assert (decision.probability, decision.threshold) == (probability, 0.5)
 
@@ -104,7 +99,7 @@ def test_a_finding_is_decided(
 @pytest.mark.parametrize("probability", [nan, inf, -0.001, 1.001])
 def test_what_is_no_probability_is_never_decided(probability: float) -> None:
     with pytest.raises(EngineError, match="no probability"):
-        decide_finding(FINDING, NUMBERS, probability, GOOD, ACCEPTED)
+        decide_finding(FINDING, RULE, probability, GOOD, ACCEPTED)
 
 
 @pytest.mark.parametrize(
@@ -240,7 +235,7 @@ def test_a_higher_probability_never_turns_refer_into_clear(
     finding = msgspec.structs.replace(FINDING, age=ADULTS)
     facts = replace(GOOD, contrast=contrast, age=age)
     low, high = (
-        decide_finding(finding, NUMBERS, probability, facts, ACCEPTED).word for probability in sorted((one, other))
+        decide_finding(finding, RULE, probability, facts, ACCEPTED).word for probability in sorted((one, other))
     )
     assert not (low is Word.REFER and high is Word.CLEAR)
 

@@ -20,6 +20,7 @@ from PIL import Image
 from aidpost_device.bundle.assemble import list_members
 from aidpost_device.bundle.manifest import AgeRange, Finding, Manifest
 from aidpost_device.decision import FindingDecision, Word, decide_scan
+from aidpost_device.in_force import SiteSettings, in_force
 from aidpost_device.reason import Reason
 from aidpost_device.report import page
 from aidpost_device.report.csv_table import COLUMNS
@@ -134,6 +135,7 @@ def test_a_scan_has_a_line_for_each_finding(tmp_path: Path, manifest: Manifest) 
         "decoder": "pillow-png 1",
         "ms": "12.3",
         "threshold": "0.5",
+        "local_probability": "",
     }
     assert tuple(first) == COLUMNS
     assert (second["finding_decision"], second["reasons"]) == ("REFER", "other-scan")
@@ -142,6 +144,7 @@ def test_a_scan_has_a_line_for_each_finding(tmp_path: Path, manifest: Manifest) 
     assert line["findings"][0] == {  # type: ignore[index]
         "finding": "opacity",
         "probability": 0.123456789,
+        "local_probability": None,
         "threshold": 0.5,
         "decision": "UNSURE",
         "reasons": ["age-outside", "between-limits"],
@@ -278,9 +281,17 @@ def picture(level: int = 100) -> Picture:
 
 
 def page_of(manifest: Manifest, digest: Digest, pictures: dict[str, Picture] | None = None, **header: object) -> str:
+    site = header.pop("site", SiteSettings())
+    assert isinstance(site, SiteSettings)
     facts: dict[str, object] = {"written": "2026-01-02", "unread": 0, "alarm": None, **header}
     return page.render(
-        page.Header(manifest=manifest, variant=manifest.variants[0], bundle_sha256="b" * 64, **facts),  # type: ignore[arg-type]
+        page.Header(
+            manifest=manifest,
+            variant=manifest.variants[0],
+            bundle_sha256="b" * 64,
+            rules=in_force(manifest, "b" * 64, manifest.variants[0], site),
+            **facts,  # type: ignore[arg-type]
+        ),
         digest,
         pictures or {},
     )

@@ -26,6 +26,7 @@ COLUMNS = (
     "decoder",
     "ms",
     "threshold",
+    "local_probability",
 )
 """`decision` is the study's, `finding_decision` the finding's; reasons are separated by a semicolon.
 
@@ -57,7 +58,7 @@ class CsvTable:
     def _rejected(self, row: RejectedRow) -> tuple[object, ...]:
         path, nothing = path_text(row.path), ""
         facts = (path, row.sha256 or nothing, row.study, nothing, nothing, nothing, Word.REJECTED, row.reason)
-        return (*facts, *self._offered, nothing, nothing, nothing, f"{row.milliseconds:.1f}", nothing)
+        return (*facts, *self._offered, nothing, nothing, nothing, f"{row.milliseconds:.1f}", nothing, nothing)
 
 
 def _lines(row: ScanRow) -> list[tuple[object, ...]]:
@@ -77,6 +78,7 @@ def _lines(row: ScanRow) -> list[tuple[object, ...]]:
             row.decoder,
             f"{row.milliseconds:.1f}",
             f"{found.threshold:.7g}",
+            "" if found.local_probability is None else f"{found.local_probability:.7g}",
         )
         for found in row.findings
     ]

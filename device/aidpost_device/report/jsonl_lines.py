@@ -36,6 +36,7 @@ def _read(row: ScanRow) -> dict[str, object]:
             {
                 "finding": found.label,
                 "probability": found.probability,
+                "local_probability": found.local_probability,
                 "threshold": found.threshold,
                 "decision": found.word,
                 "reasons": found.reasons,

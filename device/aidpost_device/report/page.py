@@ -13,6 +13,7 @@ from aidpost_device import __version__
 from aidpost_device.bundle.manifest import Manifest
 from aidpost_device.bundle.variant import Estimate, Variant
 from aidpost_device.decision import FindingDecision, Word
+from aidpost_device.in_force import InForce
 from aidpost_device.reason import Reason
 from aidpost_device.report.digest import REJECTIONS, Digest, StudyDigest
 from aidpost_device.report.path_text import path_text
@@ -33,6 +34,8 @@ class Header:
     manifest: Manifest
     variant: Variant
     bundle_sha256: str
+    rules: Mapping[str, InForce]
+    """By what each finding was decided, by label."""
     written: str
     """ISO 8601 date; empty while the clock is not set."""
     unread: int = 0
@@ -91,6 +94,7 @@ def render(header: Header, digest: Digest, pictures: Mapping[str, Picture]) -> s
         cards=cards,
         names=names,
         scale=scale,
+        corrected=any(rule.prevalence is not None for rule in header.rules.values()),
         has_map=manifest.outputs.map != "none",
         notes=sorted({note for card in cards for note in card.notes}),
         rejection_limit=REJECTIONS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from time import perf_counter
 
@@ -14,6 +15,7 @@ from aidpost_device.decode.image import Header
 from aidpost_device.decode.pool import PreparedScan
 from aidpost_device.engine import Engine, Prediction
 from aidpost_device.errors import EngineError
+from aidpost_device.in_force import InForce
 from aidpost_device.quality import Quality, measure
 from aidpost_device.reason import Reason
 from aidpost_device.report.picture import Picture, take
@@ -48,8 +50,10 @@ class Read:
 class Reader:
     """Reads prepared scans with one engine. Nothing here waits, writes or keeps."""
 
-    def __init__(self, engine: Engine, manifest: Manifest) -> None:
+    def __init__(self, engine: Engine, manifest: Manifest, rules: Mapping[str, InForce]) -> None:
         self._engine = engine
+        self.rules = rules
+        """By what each finding is decided, by label."""
         self._findings = manifest.findings
         self._mapped = manifest.outputs.map != "none"
         self._columns = manifest.outputs.quality
@@ -115,7 +119,7 @@ class Reader:
     def _decide(self, prediction: Prediction, facts: Facts) -> tuple[FindingDecision, ...]:
         variant, accepted = self._engine.variant, self._engine.spec
         return tuple(
-            decide_finding(finding, variant.findings[finding.label], float(p), facts, accepted, variant.quality)
+            decide_finding(finding, self.rules[finding.label], float(p), facts, accepted, variant.quality)
             for finding, p in zip(self._findings, prediction.probability[0], strict=True)
         )
 

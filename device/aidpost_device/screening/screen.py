@@ -25,6 +25,7 @@ from aidpost_device.decode.fork_server import ForkServer
 from aidpost_device.decode.pool import DecodePool, KnownScan, RejectedScan
 from aidpost_device.decode.result import Result
 from aidpost_device.home import Home
+from aidpost_device.in_force import InForce, SiteSettings, fingerprint, in_force
 from aidpost_device.screening import outputs
 from aidpost_device.screening.gallery import Gallery, collect_pictures
 from aidpost_device.screening.parallel import read_scans
@@ -49,6 +50,8 @@ class Settings(msgspec.Struct, frozen=True):
 
     rules: int = RULES
     blank_contrast: int = BLANK_CONTRAST
+    site: tuple[tuple[str | float, ...], ...] = ()
+    """What the site has set for this bundle and variant, by finding; nothing where it has set nothing."""
 
     @property
     def sha256(self) -> str:
@@ -101,16 +104,16 @@ def screen(
     started = monotonic()
     spec = require_applicable(bundle.manifest)
     listing = list_files(paths, listed, skip=(out, home.path))
-    key = ReadingKey(bundle.sha256, Settings().sha256)
     workers = max(1, min(workers or os.cpu_count() or 1, len(listing.files)))
     with (
         outputs.output_folder(out),
         DecodePool(workers, spec, server=server) as pool,
         Store(home.store_file) as store,
     ):
+        reader = _open_reader(bundle, pool, prefer, store.site_settings())
+        key = ReadingKey(bundle.sha256, Settings(site=fingerprint(reader.rules)).sha256)
         screening = store.begin(absolute(out), listing.sha256, key)
         todo = remaining(store, screening, listing)
-        reader = _open_reader(bundle, pool, prefer)
         gallery, files = Gallery(), len(listing.files)
         before, read = files - len(todo), 0
         with Recorder(store, screening) as recorder:
@@ -124,20 +127,21 @@ def screen(
         digest = outputs.write_tables(out, store.rows(screening), bundle.manifest)
         pictures = collect_pictures(digest, gallery, pool, reader)
         outcome = Outcome(digest, reader.variant, len(listing), read, before, unread, monotonic() - started)
-        outputs.write_page(out, _page(bundle, outcome, pictures))
+        outputs.write_page(out, _page(bundle, outcome, reader.rules, pictures))
         if outcome.complete:
             store.finish(screening)
             outputs.mark_complete(out)
     return outcome
 
 
-def _open_reader(bundle: VerifiedBundle, pool: DecodePool, prefer: str | None) -> Reader:
+def _open_reader(bundle: VerifiedBundle, pool: DecodePool, prefer: str | None, site: SiteSettings) -> Reader:
     # Imported only now, so that the runtime is loaded here while the workers load their decoders.
     from aidpost_device.engine import host_target
     from aidpost_device.golden import open_engine
     from aidpost_device.screening.reader import Reader
 
-    return Reader(open_engine(bundle, host_target(), pool.prepare, prefer=prefer), bundle.manifest)
+    engine = open_engine(bundle, host_target(), pool.prepare, prefer=prefer)
+    return Reader(engine, bundle.manifest, in_force(bundle.manifest, bundle.sha256, engine.variant, site))
 
 
 def _record(
@@ -161,7 +165,9 @@ def _record(
         yield isinstance(scan, KnownScan)
 
 
-def _page(bundle: VerifiedBundle, outcome: Outcome, pictures: Mapping[str, Picture]) -> str:
+def _page(
+    bundle: VerifiedBundle, outcome: Outcome, rules: Mapping[str, InForce], pictures: Mapping[str, Picture]
+) -> str:
     from aidpost_device.report.page import Header, render
 
     now, manifest = today(), bundle.manifest
@@ -169,6 +175,7 @@ def _page(bundle: VerifiedBundle, outcome: Outcome, pictures: Mapping[str, Pictu
         manifest=manifest,
         variant=next(variant for variant in manifest.variants if variant.name == outcome.variant),
         bundle_sha256=bundle.sha256,
+        rules=rules,
         written=now.isoformat() if now else "",
         unread=outcome.unread,
         alarm=expiry_alarm(manifest, now),

@@ -114,6 +114,56 @@ _SCREENINGS = (
     "CREATE INDEX item_by_path ON item (path, size_bytes, mtime_ns) WHERE scan_id IS NOT NULL",
 )
 
+_AUDIT = """
+    CREATE TABLE audit (
+        id INTEGER PRIMARY KEY,
+        at TEXT NOT NULL,
+        author TEXT NOT NULL,
+        action TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        details TEXT NOT NULL,
+        previous_sha256 TEXT NOT NULL UNIQUE CHECK (length(previous_sha256) = 64),
+        sha256 TEXT NOT NULL UNIQUE CHECK (length(sha256) = 64)
+    ) STRICT"""
+
+_SITE = (
+    """
+    CREATE TABLE site_threshold (
+        id INTEGER PRIMARY KEY,
+        at TEXT NOT NULL,
+        author TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        bundle_sha256 TEXT NOT NULL CHECK (length(bundle_sha256) = 64),
+        variant TEXT NOT NULL,
+        finding TEXT NOT NULL,
+        threshold REAL CHECK (threshold BETWEEN 0 AND 1),
+        abstention TEXT,
+        measured TEXT
+    ) STRICT""",
+    """
+    CREATE TABLE site_prevalence (
+        id INTEGER PRIMARY KEY,
+        at TEXT NOT NULL,
+        author TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        bundle TEXT NOT NULL,
+        finding TEXT NOT NULL,
+        prevalence REAL CHECK (prevalence > 0 AND prevalence < 1)
+    ) STRICT""",
+    """
+    CREATE TABLE outcome (
+        id INTEGER PRIMARY KEY,
+        at TEXT NOT NULL,
+        author TEXT NOT NULL,
+        study_id INTEGER NOT NULL REFERENCES study (id),
+        finding TEXT NOT NULL,
+        positive INTEGER NOT NULL CHECK (positive IN (0, 1)),
+        source_sha256 TEXT NOT NULL CHECK (length(source_sha256) = 64)
+    ) STRICT""",
+    "CREATE INDEX outcome_by_study ON outcome (study_id, finding)",
+)
+"""A threshold or a prevalence that is NULL was withdrawn by that row."""
+
 
 def _append_only(table: str, key: str) -> tuple[str, ...]:
     """Refuse every change of a table's rows; also REPLACE, which would delete a row without asking a trigger."""
@@ -157,6 +207,18 @@ STEPS = (
         (
             "ALTER TABLE reading_finding ADD COLUMN region TEXT NOT NULL DEFAULT ''",
             "ALTER TABLE reading_finding ADD COLUMN local_probability REAL CHECK (local_probability BETWEEN 0 AND 1)",
+        ),
+    ),
+    Step(
+        "the audit trail, the site's settings and confirmed outcomes",
+        1,
+        (
+            _AUDIT,
+            *_append_only("audit", "id = NEW.id OR sha256 = NEW.sha256 OR previous_sha256 = NEW.previous_sha256"),
+            *_SITE,
+            *_append_only("site_threshold", "id = NEW.id"),
+            *_append_only("site_prevalence", "id = NEW.id"),
+            *_append_only("outcome", "id = NEW.id"),
         ),
     ),
 )

@@ -11,12 +11,16 @@ from types import TracebackType
 from typing import Self
 
 from aidpost_device import __version__
+from aidpost_device.in_force import SitePrevalence, SiteSettings, SiteThreshold
+from aidpost_device.store.audit import AuditRow, audit_rows
 from aidpost_device.store.connection import connect, insert, speaking
+from aidpost_device.store.outcomes import ConfirmedOutcome, OutcomeSource, ScoredScan, put_outcomes, scored_scans
 from aidpost_device.store.people import scan_id
 from aidpost_device.store.readings import now, put_reading, put_rejection, reading_id
 from aidpost_device.store.records import Item, Known, ReadingKey, Rejection, Stamp
 from aidpost_device.store.rows import Row, rows
 from aidpost_device.store.schema import STEPS
+from aidpost_device.store.site import put_setting, site_settings, withdraw_setting
 from aidpost_device.store.transaction import transaction
 
 
@@ -123,6 +127,43 @@ class Store:
         """Give one row per file of the screening, in the order of their paths."""
         with speaking(self.path):
             yield from rows(self._connection, screening.id, screening.key)
+
+    def site_settings(self) -> SiteSettings:
+        """Give what the site has set and not withdrawn."""
+        with speaking(self.path):
+            return site_settings(self._connection)
+
+    def put_setting(self, setting: SiteThreshold | SitePrevalence) -> None:
+        """Set a threshold or a prevalence, with its row of the audit trail."""
+        with self._writing() as connection:
+            put_setting(connection, setting)
+
+    def withdraw_setting(self, setting: SiteThreshold | SitePrevalence) -> None:
+        """Withdraw a threshold or a prevalence, with its row of the audit trail; `setting` says whose and why."""
+        with self._writing() as connection:
+            withdraw_setting(connection, setting)
+
+    def adopt(
+        self, source: OutcomeSource, outcomes: Iterable[ConfirmedOutcome], setting: SiteThreshold
+    ) -> tuple[int, int]:
+        """Record outcomes and the threshold that was chosen on them, all or nothing.
+
+        Gives how many outcomes were added, and how many of these put another answer in the place of an earlier one.
+        """
+        with self._writing() as connection:
+            counts = put_outcomes(connection, source, outcomes)
+            put_setting(connection, setting)
+            return counts
+
+    def scored_scans(self, bundle_sha256: str, variant: str, finding: str) -> list[ScoredScan]:
+        """Give every scan that this graph of this bundle read."""
+        with speaking(self.path):
+            return scored_scans(self._connection, bundle_sha256, variant, finding)
+
+    def audit(self) -> list[AuditRow]:
+        """List the audit trail, the oldest row first."""
+        with speaking(self.path):
+            return audit_rows(self._connection)
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
