@@ -85,6 +85,16 @@ def in_force(manifest: Manifest, bundle_sha256: str, variant: Variant, site: Sit
     }
 
 
+def is_set(site: SiteSettings, setting: SiteThreshold | SitePrevalence) -> bool:
+    """Whether something is set in the place of which `setting` would stand."""
+    if isinstance(setting, SiteThreshold):
+        return any(
+            (one.bundle_sha256, one.variant, one.finding) == (setting.bundle_sha256, setting.variant, setting.finding)
+            for one in site.thresholds
+        )
+    return any((one.bundle, one.finding) == (setting.bundle, setting.finding) for one in site.prevalences)
+
+
 def fingerprint(rules: Mapping[str, InForce]) -> tuple[tuple[str | float, ...], ...]:
     """Give all that makes a decision differ from the bundle's own; equal numbers give equal readings, whoever set them.
 

@@ -29,10 +29,17 @@ def write_card(card: str, recipe: Recipe, evaluation: Evaluation, made: Sequence
     ]
     if evaluation.synthetic:
         parts.insert(1, "**Made from generated images. For practice only, not for people.**")
+    targets = {name: recipe.target_of(k) for k, name in enumerate(recipe.labels)}
+    wanted = "; ".join(f"{percent(target)} ({name})" for name, target in targets.items())
     parts.append(
         "Thresholds were chosen on the calibration cases to reach a sensitivity of "
-        f"{percent(recipe.target_sensitivity)}; predictive values hold at a prevalence of {prevalences(evaluation)}."
+        f"{percent(recipe.target_of(0)) if len({*targets.values()}) == 1 else wanted}; predictive values hold at a "
+        f"prevalence of {prevalences(evaluation)}."
     )
+    parts += [
+        f"The target for {one.finding} was chosen for a programme by {one.author} on {one.day}: {one.reason}"
+        for one in evaluation.programmes
+    ]
     return "\n\n".join(parts) + "\n"
 
 

@@ -63,24 +63,26 @@ def _chance(finding: FindingFigures, _: Evaluation) -> Iterator[str]:
         yield "these cases do not show that the model does better than chance. Do not use it."
 
 
-def _below_target(finding: FindingFigures, evaluation: Evaluation) -> Iterator[str]:
-    if finding.refers and finding.sensitivity and finding.sensitivity.high < evaluation.target_sensitivity:
+def _below_target(finding: FindingFigures, _: Evaluation) -> Iterator[str]:
+    target = finding.operating_point.target_sensitivity
+    if finding.refers and finding.sensitivity and finding.sensitivity.high < target:
         yield (
             f"sensitivity is {percent_interval(finding.sensitivity)}, below the target of "
-            f"{percent(evaluation.target_sensitivity)} that the threshold was chosen for. More cases are missed than "
+            f"{percent(target)} that the threshold was chosen for. More cases are missed than "
             "the calibration cases promised."
         )
 
 
-def _groups(finding: FindingFigures, evaluation: Evaluation) -> Iterator[str]:
+def _groups(finding: FindingFigures, _: Evaluation) -> Iterator[str]:
+    target = finding.operating_point.target_sensitivity
     low = [
         f"{group_name(group)} {percent_interval(group.sensitivity)}"
         for group in finding.groups
-        if group.sensitivity and group.value and group.sensitivity.high < evaluation.target_sensitivity
+        if group.sensitivity and group.value and group.sensitivity.high < target
     ]
     if low and finding.refers:
         yield (
-            f"sensitivity is below the target of {percent(evaluation.target_sensitivity)} in {listed(low)}. These "
+            f"sensitivity is below the target of {percent(target)} in {listed(low)}. These "
             "people would be served worse."
         )
 

@@ -14,6 +14,7 @@ COMMANDS = {
     "pack": "Pack a signed bundle for the boxes.",
     "quantize": "Make the device graphs and prove them.",
     "recipes": "List the recipes that come with the program.",
+    "threshold": "Choose an operating point for a programme.",
     "trust": "Sign a trust file: new keys and revocations for the boxes.",
 }
 """Command → short help. Each stands in `commands/NAME.py` as a click command of the same name."""

@@ -123,6 +123,7 @@ def _assemble(run: RunFolder, measured: Measured, findings: tuple[FindingFigures
         unit="people" if measured.validation.size <= ONE_EACH * patients else "images",
         synthetic=run.record().synthetic,
         target_sensitivity=recipe.target_sensitivity,
+        programmes=run.adopted(),
         counts=role_counts(measured.cases),
         skipped=_skipped(run),
         unstated_patients=unstated_patients(measured.cases),

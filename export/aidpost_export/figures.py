@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from aidpost_device.bundle.variant import Estimate, OperatingPoint
 from aidpost_device.calibration.proportions import Confusion
+from aidpost_export.adopted import AdoptedProgramme
 from aidpost_export.cases import Role
 from aidpost_export.statistics import Interval, ReliabilityBin
 
@@ -217,6 +218,9 @@ class Evaluation(Section, frozen=True, kw_only=True):
     """What a case stands for: people, unless patients came with several images each."""
     synthetic: bool
     target_sensitivity: float
+    """The recipe's; a finding's own stands in its operating point."""
+    programmes: tuple[AdoptedProgramme, ...] = ()
+    """What operating points were chosen for in the place of the recipe's target."""
     counts: tuple[RoleCounts, ...]
     skipped: tuple[Skipped, ...]
     unstated_patients: int = 0

@@ -81,8 +81,8 @@ def recalibrate(
     for k in range(len(recipe.labels)):
         inside = reference.decided[:, k]
         p, y = probability[inside, k], targets[inside, k]
-        threshold = matching_threshold(p, y, verdicts[inside, k], recipe.target_sensitivity)
-        points.append(operating_point(p, y, threshold, recipe.target_sensitivity, witnesses[inside]))
+        threshold = matching_threshold(p, y, verdicts[inside, k], recipe.target_of(k))
+        points.append(operating_point(p, y, threshold, recipe.target_of(k), witnesses[inside]))
     return Calibrated(temperature, probability, tuple(points), reference.decided)
 
 

@@ -120,8 +120,8 @@ def calibrate(logits: NDArray[np.float32], cases: Cases, recipe: Recipe) -> Scor
         inside = decided[rows, k]
         p, y = probability[rows[inside], k], targets[inside, k]
         try:
-            threshold = choose_threshold(p, y, recipe.target_sensitivity)
-            points.append(operating_point(p, y, threshold, recipe.target_sensitivity, patients[inside]))
+            threshold = choose_threshold(p, y, recipe.target_of(k))
+            points.append(operating_point(p, y, threshold, recipe.target_of(k), patients[inside]))
         except CalibrationError as error:
             raise CalibrationError(f"{label}: {error}", error.hint) from error
     return Scores(temperature, probability, tuple(points), decided)

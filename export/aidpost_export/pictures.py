@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import math
 import re
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
 
+from aidpost_device.calibration.yields import curve
 from aidpost_export.cautions import group_name
 from aidpost_export.curves import roc_curve
 from aidpost_export.figures import Evaluation, FindingFigures
@@ -20,6 +22,7 @@ from aidpost_export.plots.history import Epoch, history_plot
 from aidpost_export.plots.people import people_plot, thousand
 from aidpost_export.plots.reliability import reliability_plot
 from aidpost_export.plots.roc import roc_plot
+from aidpost_export.plots.yields import yields_plot
 from aidpost_export.run import RunFolder
 from aidpost_export.sentences import inline, number, number_interval, percent
 
@@ -32,8 +35,15 @@ def draw(measured: Measured, evaluation: Evaluation, run: RunFolder) -> dict[str
     pictures = {}
     for k, finding in enumerate(evaluation.findings):
         tag = finding_tag(evaluation, k)
-        for kind, canvas in _finding_pictures(measured, evaluation, finding, k).items():
+        for kind, canvas in _finding_pictures(measured, finding, k).items():
             pictures[f"{kind}-{tag}"] = canvas
+    for one in evaluation.programmes:
+        k = measured.recipe.labels.index(one.finding)
+        cases = measured.decided(k)
+        if 0 < cases.target.sum() < cases.target.size:
+            found = curve(cases.probability, cases.target, cases.patients, one.programme)
+            name, threshold = evaluation.findings[k].name, evaluation.findings[k].operating_point.threshold
+            pictures[f"yields-{finding_tag(evaluation, k)}"] = yields_plot(inline(name), found, threshold)
     if epochs := read_history(run):
         pictures["history"] = history_plot(epochs, evaluation.kept)
     return pictures
@@ -41,8 +51,13 @@ def draw(measured: Measured, evaluation: Evaluation, run: RunFolder) -> dict[str
 
 def finding_tag(evaluation: Evaluation, k: int) -> str:
     """Name finding k in file names: its label in safe letters, with its number where there are several."""
-    safe = re.sub(r"[^a-z0-9]+", "-", evaluation.findings[k].label.lower()).strip("-") or "finding"
-    return safe if len(evaluation.findings) == 1 else f"{k + 1}-{safe}"
+    return label_tag([finding.label for finding in evaluation.findings], k)
+
+
+def label_tag(labels: Sequence[str], k: int) -> str:
+    """Name the k-th of these labels as `finding_tag` does."""
+    safe = re.sub(r"[^a-z0-9]+", "-", labels[k].lower()).strip("-") or "finding"
+    return safe if len(labels) == 1 else f"{k + 1}-{safe}"
 
 
 def read_history(run: RunFolder) -> tuple[Epoch, ...]:
@@ -74,7 +89,7 @@ def _known(text: str) -> float | None:
     return None if math.isnan(value) else value
 
 
-def _finding_pictures(measured: Measured, evaluation: Evaluation, finding: FindingFigures, k: int) -> dict[str, Canvas]:
+def _finding_pictures(measured: Measured, finding: FindingFigures, k: int) -> dict[str, Canvas]:
     cases = measured.decided(k)
     p, y = cases.probability, cases.target
     name, pictures = inline(finding.name), {}
@@ -89,13 +104,13 @@ def _finding_pictures(measured: Measured, evaluation: Evaluation, finding: Findi
     pictures["reliability"] = reliability_plot(name, finding.reliability, np.asarray(p), error)
     pictures["scores"] = histogram_plot(name, p, y, finding.operating_point.threshold)
     if finding.groups:
-        pictures["groups"] = _groups(finding, evaluation)
+        pictures["groups"] = _groups(finding)
     if finding.control or finding.probes:
         pictures["comparison"] = _comparison(finding)
     return pictures
 
 
-def _groups(finding: FindingFigures, evaluation: Evaluation) -> Canvas:
+def _groups(finding: FindingFigures) -> Canvas:
     rows = [
         Row(group_name(group), None)
         if group.sensitivity is None
@@ -104,9 +119,9 @@ def _groups(finding: FindingFigures, evaluation: Evaluation) -> Canvas:
     ]
     if whole := finding.sensitivity:
         rows.insert(0, Row("all", whole.value, whole.low, whole.high, "limit"))
-    target = (evaluation.target_sensitivity, f"target {percent(evaluation.target_sensitivity)}")
+    wanted = finding.operating_point.target_sensitivity
     title = f"Sensitivity for {inline(finding.name)} by group"
-    return forest_plot(title, rows, percent, "with the finding and referred", target)
+    return forest_plot(title, rows, percent, "with the finding and referred", (wanted, f"target {percent(wanted)}"))
 
 
 def _comparison(finding: FindingFigures) -> Canvas:

@@ -82,6 +82,8 @@ class RecipeFinding(Finding, frozen=True, kw_only=True):
 
     prevalence: Annotated[float, Meta(gt=0, lt=1)] | None = None
     """Share of people with it where the model will be used; None takes the recipe's."""
+    target_sensitivity: Annotated[float, Meta(gt=0, lt=1)] | None = None
+    """Sensitivity its operating point is chosen for; None takes the recipe's."""
 
     def for_boxes(self) -> Finding:
         """The finding as it stands in a manifest."""
@@ -106,7 +108,7 @@ class Recipe(Part, frozen=True, kw_only=True):
     training: Training = Training()
     split: Split = Split()
     target_sensitivity: Annotated[float, Meta(gt=0.5, lt=1)] = 0.9
-    """Sensitivity the operating point is chosen for on the calibration set."""
+    """Sensitivity that operating points are chosen for on the calibration set, of findings that state none."""
     prevalence: Annotated[float, Meta(gt=0, lt=1)]
     """Prevalence for which predictive values are reported, of findings that state none of their own."""
     groups: tuple[str, ...] = ("sex", "age", "site", "view")
@@ -132,6 +134,11 @@ class Recipe(Part, frozen=True, kw_only=True):
         if self.task == "multiclass" and not finding.refers:
             return None
         return self.prevalence if finding.prevalence is None else finding.prevalence
+
+    def target_of(self, k: int) -> float:
+        """Sensitivity that the operating point of finding k is chosen for."""
+        own = self.finding[k].target_sensitivity
+        return self.target_sensitivity if own is None else own
 
 
 class RecipeSource(Struct, frozen=True):

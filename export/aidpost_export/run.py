@@ -8,6 +8,7 @@ pixels.npy            prepared pixels of all cases            (N, H, W, C) uint8
 model.safetensors     the adapted network; network.json says how to build it
 history.csv           losses and AUROC per epoch
 logits.npy            logits of the adapted network           (N, K) float32
+programme.json        the programme that thresholds are chosen for, where one was adopted
 control/              the from-scratch control: the same files, made from random weights
 evaluation.json       the figures; plots/*.svg; report.html
 device/               graphs, variants and their outputs on the cases, per target
@@ -25,6 +26,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from aidpost_device.durable import write_durably
+from aidpost_export.adopted import ADOPTED, AdoptedProgramme, with_programmes
 from aidpost_export.cases import Cases
 from aidpost_export.errors import RunError
 from aidpost_export.recipe import RecipeSource, load_recipe
@@ -78,6 +80,19 @@ class RunFolder:
         return self.read_json("run.json", "adapt", RunRecord, hint)
 
     def recipe(self) -> RecipeSource:
+        """The recipe with the targets and prevalences of the programme that was adopted, where one was."""
+        source = self.original_recipe()
+        recipe = with_programmes(source.recipe, self.adopted(), str(self.path / ADOPTED))
+        return msgspec.structs.replace(source, recipe=recipe)
+
+    def adopted(self) -> tuple[AdoptedProgramme, ...]:
+        """The programmes that thresholds are chosen for; none where the recipe's own targets hold."""
+        if not (self.path / ADOPTED).is_file():
+            return ()
+        hint = f"Remove {ADOPTED}, and adopt the programme again: aidpost export threshold {self.path} … --adopt"
+        return self.read_json(ADOPTED, "threshold", tuple[AdoptedProgramme, ...], hint)
+
+    def original_recipe(self) -> RecipeSource:
         """The recipe as it was when the run began, and only so: figures and thresholds belong to its findings."""
         path = self.file("recipe.toml", "adapt")
         source = load_recipe(str(self.path))

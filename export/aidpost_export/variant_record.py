@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from aidpost_device.bundle.variant import FindingNumbers, Quantisation
 from aidpost_device.durable import write_durably
 from aidpost_device.engine import Target
+from aidpost_export.adopted import ADOPTED
 from aidpost_export.errors import RunError
 from aidpost_export.quantise import Method, Scheme
 from aidpost_export.run import RunFolder
@@ -78,10 +79,12 @@ class TargetVariants(Section, frozen=True, kw_only=True):
 
 
 def inputs_digest(run: RunFolder) -> str:
-    """Digest of the files that the graphs are made from: weights, outputs, cases and recipe."""
+    """Digest of the files that the graphs are made from: weights, outputs, cases, recipe and the programme adopted."""
     digest = hashlib.sha256()
     for name in ("model.safetensors", "network.json", "logits.npy", "cases.csv", "recipe.toml"):
         digest.update(hashlib.sha256(run.file(name, "adapt").read_bytes()).digest())
+    if (run.path / ADOPTED).is_file():  # a run without one keeps the digest it had
+        digest.update(hashlib.sha256((run.path / ADOPTED).read_bytes()).digest())
     return digest.hexdigest()
 
 

@@ -7,10 +7,14 @@ from importlib import import_module
 import click
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "audit": ("aidpost_device.cli.audit", "List who changed what on this box."),
     "bundles": ("aidpost_device.cli.bundles", "List the bundles on this box."),
+    "calibrate": ("aidpost_device.cli.calibrate", "Choose a threshold from this clinic's confirmed outcomes."),
     "install": ("aidpost_device.cli.bundles", "Check a bundle, try it out, and make it the active one."),
+    "prevalence": ("aidpost_device.cli.site", "Show or set how common a finding is here."),
     "rollback": ("aidpost_device.cli.bundles", "Return to the bundle that was active before."),
     "screen": ("aidpost_device.cli.screen", "Read stored scans and say whom to refer."),
+    "threshold": ("aidpost_device.cli.site", "Show or set the threshold of this clinic."),
     "trust": ("aidpost_device.cli.trust", "Say whose bundles this box accepts."),
 }
 """Command → its module, which holds it under its own name, and its line in the help."""

@@ -79,10 +79,11 @@ def verified(scans: Iterable[ScoredScan], cases: Iterable[Case], threshold: floa
     studies: dict[str, list[ScoredScan]] = {}
     for scan in scans:
         studies.setdefault(scan.study, []).append(scan)
-    counted = {study: scan for study, of in studies.items() if (scan := voting(of)) is not None}
-    flagged = {study for study, scan in counted.items() if scan.probability >= threshold}
+    counted = {study: voting(of) for study, of in studies.items()}
+    flagged = {study for study, scan in counted.items() if scan is not None and scan.probability >= threshold}
+    others = {study for study, scan in counted.items() if scan is not None} - flagged
     known = {case.study for case in cases}
-    return tuple(Verified(len(known & side), len(side)) for side in (flagged, counted.keys() - flagged))  # type: ignore[return-value]
+    return Verified(len(known & flagged), len(flagged)), Verified(len(known & others), len(others))
 
 
 def partial_verification(flagged: Verified, others: Verified) -> str:
