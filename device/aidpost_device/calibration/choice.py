@@ -15,8 +15,8 @@ from aidpost_device.errors import CalibrationError, SettingError
 FEWEST = 30
 """Fewest people with the finding, and fewest without it, on whom a threshold is chosen.
 
-Wilson's interval of a proportion of 30 people never reaches further than 17 percentage points either way, and a
-sensitivity of 90 % spans 74 % to 97 %: with fewer, nobody could tell a threshold that finds nine of ten people from one
+Wilson's interval of a proportion of 30 people is never wider than 34 percentage points, and at a sensitivity of 90 %
+it spans 74 % to 97 %: with fewer, nobody could tell a threshold that finds nine of ten people from one
 that finds two of three.
 """
 Why = Literal["cost", "cost-within-capacity", "capacity", "target"]

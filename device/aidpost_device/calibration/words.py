@@ -20,19 +20,30 @@ def inline(name: str) -> str:
 def percent(share: float) -> str:
     """Write a share as a percentage, with a decimal where a whole number would say 0 or 100."""
     text = f"{share:.0%}"
-    return f"{share:.1%}" if text in ("0%", "100%") and share not in (0.0, 1.0) else text
+    if text not in ("0%", "100%") or share in (0.0, 1.0):
+        return text
+    return f"{min(max(share, 0.001), 0.999):.1%}"
 
 
 def amount(value: float) -> str:
-    """Write a number of people, tests or money with as many digits as it deserves."""
+    """Write a number of tests or an amount of money with as many digits as it deserves."""
     if isinf(value):
         return "no end"
     return f"{value:.0f}" if abs(value) >= 9.95 else f"{value:.1f}" if abs(value) >= 0.095 else f"{value:.2g}"
 
 
 def between(figure: Estimate | Amount, of: float = 1.0) -> str:
-    """Write "31 (25 to 38)"."""
+    """Write "3.1 (2.5 to 3.8)"."""
     return f"{amount(figure.value * of)} ({amount(figure.low * of)} to {amount(figure.high * of)})"
+
+
+def people(figure: Estimate | Amount, of: float = 1.0) -> str:
+    """Write "31 (25 to 38)": people are whole, unless they are fewer than one."""
+
+    def count(value: float) -> str:
+        return f"{value:.0f}" if value == 0 or value >= 0.95 else f"{value:.1g}"
+
+    return f"{count(figure.value * of)} ({count(figure.low * of)} to {count(figure.high * of)})"
 
 
 def told(figures: Yield, curve: Curve, name: str) -> tuple[str, ...]:
@@ -40,14 +51,14 @@ def told(figures: Yield, curve: Curve, name: str) -> tuple[str, ...]:
     finding, programme = inline(name), curve.programme
     said = []
     if figures.positive_predictive_value is not None:
-        said.append(f"Of 100 flagged here, about {between(figures.positive_predictive_value, 100)} have {finding}.")
-    said.append(f"Of 100 who have {finding}, about {between(complement(figures.sensitivity), 100)} are missed.")
-    said.append(f"Of 1000 people screened, about {between(figures.missed)} have it and are missed.")
+        said.append(f"Of 100 flagged here, about {people(figures.positive_predictive_value, 100)} have {finding}.")
+    said.append(f"Of 100 who have {finding}, about {people(complement(figures.sensitivity), 100)} are missed.")
+    said.append(f"Of 1000 people screened, about {people(figures.missed)} have it and are missed.")
     if figures.negative_predictive_value is not None:
         left = complement(figures.negative_predictive_value)
-        said.append(f"Of 1000 not flagged, about {between(left, 1000)} have it all the same.")
+        said.append(f"Of 1000 not flagged, about {people(left, 1000)} have it all the same.")
     if figures.tests_per_day is not None:
-        sends = f"This sends about {between(figures.tests_per_day)} people a day to a test"
+        sends = f"This sends about {people(figures.tests_per_day)} people a day to a test"
         limit = "" if programme.tests_per_day is None else f"; {programme.tests_per_day:g} can be tested"
         said.append(f"{sends}{limit}.")
     if figures.tests_per_case is not None:
