@@ -26,6 +26,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from aidpost_device.durable import write_durably
+from aidpost_device.errors import SettingError
 from aidpost_export.adopted import ADOPTED, AdoptedProgramme, with_programmes
 from aidpost_export.cases import Cases
 from aidpost_export.errors import RunError
@@ -90,7 +91,10 @@ class RunFolder:
         if not (self.path / ADOPTED).is_file():
             return ()
         hint = f"Remove {ADOPTED}, and adopt the programme again: aidpost export threshold {self.path} … --adopt"
-        return self.read_json(ADOPTED, "threshold", tuple[AdoptedProgramme, ...], hint)
+        try:
+            return self.read_json(ADOPTED, "threshold", tuple[AdoptedProgramme, ...], hint)
+        except SettingError as error:
+            raise RunError(f"{self.path / ADOPTED} cannot be used: {error}", hint) from error
 
     def original_recipe(self) -> RecipeSource:
         """The recipe as it was when the run began, and only so: figures and thresholds belong to its findings."""

@@ -168,6 +168,15 @@ def test_a_scan_that_is_not_decided_by_its_probability_does_not_vote(more: dict[
     assert (alone.cases, alone.left_out, alone.answers) == ((), 1, {"S-1": True})
 
 
+def test_the_file_may_say_whose_images_they_are() -> None:
+    matched = found(f"sha256,patient,outcome\n{'a' * 64},17,positive\n{'c' * 64},17,positive\n{'d' * 64},,positive\n")
+    assert [(case.study, case.person) for case in matched.cases] == [
+        ("S-1", "in the file: 17"),
+        ("S-2", "in the file: 17"),
+        ("S-3", "P-S-3"),
+    ]
+
+
 def test_unsure_scans_vote() -> None:
     films = [scan("a", "S-1", 0.5, word=Word.UNSURE, reasons=(Reason.BETWEEN_LIMITS,))]
     assert len(found("study,outcome\nS-1,positive\n", films).cases) == 1

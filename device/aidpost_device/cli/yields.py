@@ -22,9 +22,9 @@ _NONE = "\N{EN DASH}"
 def print_yields(title: str, curve: Curve, thresholds: Sequence[float], marks: Mapping[float, str]) -> None:
     """Print what some thresholds do, each figure above its 95 % interval; `marks` names those that stand out."""
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    heads = ["threshold", "flagged", "sensi-\ntivity", "speci-\nficity", "PPV", "NPV", "tests\nper case"]
-    heads += ["missed\nof 1000"]
-    heads += ["cost\nper case"] if curve.programme.cost_test is not None else []
+    heads = ["threshold", "flagged", "sensi-\ntivity", "speci-\nficity", "PPV", "NPV", "tests\n/case"]
+    heads += ["missed\n/1000"]
+    heads += ["cost\n/case"] if curve.programme.cost_test is not None else []
     for head in heads:
         table.add_column(head, justify="left" if head == "threshold" else "right", no_wrap=True)
     for threshold in thresholds:

@@ -20,6 +20,7 @@ class Case:
 
     study: str
     person: str
+    """Who it is of: cases of one person are no independent witnesses."""
     probability: float
     """The highest among the scans that vote."""
     positive: bool
@@ -54,6 +55,7 @@ def match(table: OutcomeTable, scans: Iterable[ScoredScan], graph: str, folder: 
     known = _index(table.key, studies)
     answers: dict[str, bool] = {}
     said_in: dict[str, int] = {}
+    people: dict[str, str] = {}
     faults = []
     for row in table.rows:
         found = set().union(*(known.get(spelling, ()) for spelling in _spellings(table.key, row.value, folder)))
@@ -65,7 +67,9 @@ def match(table: OutcomeTable, scans: Iterable[ScoredScan], graph: str, folder: 
             text = f"{table.key} {row.value!r} has another outcome than row {said_in[study]}, of the same study {study}"
             faults.append(Fault(row.row, text, "Keep the row that is right"))
         said_in.setdefault(study, row.row)
-    cases = (_case(study, studies[study], positive) for study, positive in answers.items())
+        # An image without a header is of nobody that the box knows; the file may know better.
+        people.setdefault(study, f"in the file: {row.patient}" if row.patient else studies[study][0].person)
+    cases = (_case(study, studies[study], people[study], positive) for study, positive in answers.items())
     return Matched(answers, tuple(case for case in cases if case is not None), tuple(faults))
 
 
@@ -75,11 +79,11 @@ def voting(scans: Sequence[ScoredScan]) -> ScoredScan | None:
     return max(voters, key=lambda scan: scan.probability, default=None)
 
 
-def _case(study: str, scans: Sequence[ScoredScan], positive: bool) -> Case | None:
+def _case(study: str, scans: Sequence[ScoredScan], person: str, positive: bool) -> Case | None:
     counted = voting(scans)
     if counted is None:
         return None
-    return Case(study, counted.person, counted.probability, positive, counted.age_years, counted.sex)
+    return Case(study, person, counted.probability, positive, counted.age_years, counted.sex)
 
 
 def _index(key: Key, studies: dict[str, list[ScoredScan]]) -> dict[str, set[str]]:

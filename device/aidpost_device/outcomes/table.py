@@ -41,6 +41,8 @@ class OutcomeRow:
     value: str
     """What it is about, in the words of the file's key column."""
     positive: bool
+    patient: str = ""
+    """Whose scan it is, where the file says so beside its key."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ def _read_row(
     else:
         answer = _answer(named, question)
         if isinstance(answer, bool):
-            found.rows.append(OutcomeRow(row, named[key], answer))
+            found.rows.append(OutcomeRow(row, named[key], answer, named.get("patient", "")))
         elif answer is None:
             found.others += 1
         else:
