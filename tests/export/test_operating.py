@@ -249,7 +249,7 @@ def test_a_damaged_programme_is_refused_wherever_it_would_be_used(
     typed: Run, folder: RunFolder, content: bytes, message: str
 ) -> None:
     (folder.path / "programme.json").write_bytes(content)
-    with pytest.raises(RunError, match="programme.json"):
+    with pytest.raises(RunError, match=r"programme\.json"):
         evaluate(folder, SilentReporter())
     code, _, err = typed(folder, *OPTIONS, *SIGNED)
     assert (code, message in err) == (1, True), err

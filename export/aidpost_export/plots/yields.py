@@ -31,7 +31,7 @@ def yields_plot(name: str, curve: Curve, threshold: float) -> Canvas:
     capacity = curve.programme.capacity
     if capacity is not None and capacity < 1:
         canvas.line([frame.point(0, capacity), frame.point(1, capacity)], "positive", fine=True, dash=True)
-        canvas.text(836, frame.y(capacity) - 5, f"{curve.programme.tests_per_day:g} tests a day", "end", small=True)
+        canvas.text(78, frame.y(capacity) - 5, f"{curve.programme.tests_per_day:g} tests a day", small=True)
     canvas.line([frame.point(threshold, 0), frame.point(threshold, 1)], "limit", dash=True)
     canvas.text(frame.x(threshold), 40, f"threshold {threshold:.3f}", "start" if threshold < 0.6 else "end")
     found, flagged = figures.sensitivity.value, figures.flagged.value
@@ -48,17 +48,16 @@ def yields_plot(name: str, curve: Curve, threshold: float) -> Canvas:
 
 
 def _costs(canvas: Canvas, curve: Curve, threshold: float) -> None:
-    """Draw the expected cost of 1000 people screened."""
-    cost = 1000 * curve.cost
-    top = float(cost.max()) * 1.05
+    """Draw the expected cost for each person screened."""
+    top = float(curve.cost.max()) * 1.05
     frame = Frame(Scale(0, 1, 72, 840), Scale(0, top, 2 * PANEL + 6, PANEL + 60))
     frame.ticks_x(canvas, SHARE_TICKS, percent, "threshold")
-    frame.ticks_y(canvas, round_ticks(0, top, 4), lambda value: f"{value:g}", "cost of 1000 people")
-    canvas.line(_steps(frame, curve, cost), "other")
+    frame.ticks_y(canvas, round_ticks(0, top, 4), lambda value: f"{value:g}", "cost for each person")
+    canvas.line(_steps(frame, curve, curve.cost), "other")
     canvas.line([frame.point(threshold, 0), frame.point(threshold, top)], "limit", dash=True)
     chosen = curve.at(threshold).cost
     if chosen is not None:
-        canvas.dot(*frame.point(threshold, 1000 * chosen.value), 5, "other", f"{1000 * chosen.value:.0f}")
+        canvas.dot(*frame.point(threshold, chosen.value), 5, "other", f"{chosen.value:.1f}")
 
 
 def _steps(frame: Frame, curve: Curve, values: NDArray[np.float64]) -> list[tuple[float, float]]:
