@@ -180,6 +180,19 @@ def test_a_threshold_of_the_bundle_before_comes_back_with_it(
     assert "threshold 0.9, this site's" in run("threshold")[1]
 
 
+def test_a_box_that_falls_back_to_another_variant_decides_by_the_bundle_s_threshold(
+    run: Run, box: Home, films: Path, tmp_path: Path, toy: bundles.Draft
+) -> None:
+    """The threshold was set for the variant that was chosen at install."""
+    run("threshold", "--set", "0.9", "--author", "a", "--reason", "b")
+    own = toy.manifest.variants[0].findings["opacity"].operating_point.threshold
+    for variant, threshold in (("int8", 0.9), ("float", own)):
+        screen(box, active_bundle(box), (films / "000.png",), tmp_path / variant, workers=1, prefer=variant)
+        with (tmp_path / variant / "readings.csv").open(newline="") as file:
+            (row,) = csv.DictReader(file)
+        assert (row["variant"], float(row["threshold"])) == (variant, pytest.approx(threshold, abs=1e-6))
+
+
 def test_a_prevalence_corrects_probabilities_and_changes_no_word(
     run: Run, box: Home, films: Path, tmp_path: Path
 ) -> None:

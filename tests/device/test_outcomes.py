@@ -141,6 +141,7 @@ def test_all_faults_are_collected_and_the_first_are_shown() -> None:
         ("sha256", "a" * 64, "S-1"),
         ("sha256", "A" * 64, "S-1"),
         ("study", "S-2", "S-2"),
+        ("study", "s-2", "S-2"),
         ("patient", "17", "S-1"),
         ("path", "/disk/c.png", "S-2"),
         ("path", "c.png", "S-2"),

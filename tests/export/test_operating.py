@@ -161,7 +161,9 @@ def test_the_evaluation_and_the_card_say_what_it_was_chosen_for(typed: Run, fold
     assert "twenty tests a day" in card
     assert f"to reach a sensitivity of {programme.target_sensitivity:.0%}" in card
     assert "hold at a prevalence of 10%" in card
-    assert f"target {programme.target_sensitivity:.0%}" in (folder.path / "report.html").read_text()
+    report = (folder.path / "report.html").read_text()
+    assert f"target {programme.target_sensitivity:.0%}" in report
+    assert "chosen for a programme by Dr Amina on " in report
     assert _prevalence(folder.recipe().recipe) == 0.1
 
 

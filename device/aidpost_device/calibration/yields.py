@@ -103,7 +103,8 @@ class Side:
         count = int(self.flagged(threshold))
         trials = float(self.trials[count])
         found = wilson(count / self.scores.size * trials, trials)
-        assert found is not None  # noqa: S101 - a curve has cases on both sides
+        if found is None:
+            raise ValueError("a side without cases has no share")
         return found
 
 

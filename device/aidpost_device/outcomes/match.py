@@ -106,7 +106,7 @@ def _spellings(key: Key, value: str, folder: Path) -> set[str]:
     """Give the ways in which the record may name what a file names."""
     if key == "path":
         return {value, os.path.normpath(folder / value)}
-    return {value.lower() if key == "sha256" else value}
+    return {value.lower() if key == "sha256" else value.upper() if key == "study" else value}
 
 
 def _unmatched(key: Key, value: str, found: int, graph: str) -> tuple[str, str]:

@@ -50,8 +50,9 @@ class Settings(msgspec.Struct, frozen=True):
 
     rules: int = RULES
     blank_contrast: int = BLANK_CONTRAST
-    site: tuple[tuple[str | float, ...], ...] = ()
-    """What the site has set for this bundle and variant, by finding; nothing where it has set nothing."""
+    site: tuple[tuple[str | float, ...], ...] | msgspec.UnsetType = msgspec.UNSET
+    """What the site has set for this bundle and variant, by finding; left out where it has set nothing, so that boxes
+    without a setting keep the readings they have."""
 
     @property
     def sha256(self) -> str:
@@ -111,7 +112,7 @@ def screen(
         Store(home.store_file) as store,
     ):
         reader = _open_reader(bundle, pool, prefer, store.site_settings())
-        key = ReadingKey(bundle.sha256, Settings(site=fingerprint(reader.rules)).sha256)
+        key = ReadingKey(bundle.sha256, Settings(site=fingerprint(reader.rules) or msgspec.UNSET).sha256)
         screening = store.begin(absolute(out), listing.sha256, key)
         todo = remaining(store, screening, listing)
         gallery, files = Gallery(), len(listing.files)
