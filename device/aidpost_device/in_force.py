@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from aidpost_device.bundle.manifest import Manifest
 from aidpost_device.bundle.variant import Abstention, FindingNumbers, OperatingPoint, Variant
+from aidpost_device.calibration.programme import Programme
 from aidpost_device.errors import SettingError
 
 
@@ -36,6 +37,8 @@ class SiteThreshold(Signed, frozen=True, kw_only=True):
     """Limits fitted around it on the site's outcomes; None where there were too few, or none were given."""
     measured: OperatingPoint | None = None
     """What it does on the site's outcomes; None where it was not chosen from outcomes."""
+    programme: Programme | None = None
+    """What it was chosen for; None where a person set it by hand."""
 
 
 class SitePrevalence(Signed, frozen=True, kw_only=True):

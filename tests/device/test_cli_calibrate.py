@@ -233,6 +233,16 @@ def test_rows_that_cannot_be_used_are_listed_and_nothing_is_recorded(
     assert tables(box)["outcome"] == tables(box)["audit"] == 0
 
 
+def test_a_table_that_cannot_be_written_adopts_nothing(run: Run, box: Home, films: Path, tmp_path: Path) -> None:
+    outcomes = write_outcomes(tmp_path / "found.csv", read(box, films, tmp_path / "first"))
+    nowhere = tmp_path / "missing" / "all.csv"
+    code, _, err = run(
+        "calibrate", "--outcomes", outcomes, "--out", nowhere, *("--adopt", "--author", "a", "--reason", "b")
+    )
+    assert (code, f"{nowhere} cannot be written: No such file" in err) == (1, True)
+    assert tables(box)["site_threshold"] == tables(box)["outcome"] == 0
+
+
 def test_too_few_outcomes_are_refused(run: Run, box: Home, films: Path, tmp_path: Path) -> None:
     rows = read(box, films, tmp_path / "first")
     outcomes = write_outcomes(tmp_path / "found.csv", dict(list(rows.items())[:40]))

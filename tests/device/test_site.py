@@ -17,6 +17,7 @@ import pytest
 
 from aidpost_device.bundle.variant import Abstention, Estimate, OperatingPoint
 from aidpost_device.calibration.prior_shift import local_probability
+from aidpost_device.calibration.programme import Programme
 from aidpost_device.decision import Facts, FindingDecision, Word, decide_finding
 from aidpost_device.errors import SettingError
 from aidpost_device.in_force import (
@@ -55,6 +56,7 @@ SET = SiteThreshold(
     threshold=0.3,
     abstention=BAND,
     measured=POINT,
+    programme=Programme(prevalence=0.05, people_per_day=100, tests_per_day=15),
 )
 COMMON = SitePrevalence(author="Dr Amina", reason="survey", at=AT, bundle="toy", finding="opacity", prevalence=0.05)
 MANIFEST = bundles.draft().manifest
@@ -188,6 +190,7 @@ def test_each_change_has_its_row_in_an_unbroken_chain(store: Store) -> None:
     details = msgspec.json.decode(rows[0].details)
     assert details["threshold"] == 0.3
     assert details["abstention"]["low"] == 0.1
+    assert details["programme"]["tests_per_day"] == 15
     assert (details["bundle_sha256"], details["variant"], details["reason"]) == (SHA, "float", "fifteen tests a day")
 
 

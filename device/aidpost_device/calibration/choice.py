@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 from msgspec import Struct
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from aidpost_device.calibration.threshold import positives_needed
 from aidpost_device.calibration.yields import Curve
@@ -16,8 +16,8 @@ FEWEST = 30
 """Fewest people with the finding, and fewest without it, on whom a threshold is chosen.
 
 Wilson's interval of a proportion of 30 people is never wider than 34 percentage points, and at a sensitivity of 90 %
-it spans 74 % to 97 %: with fewer, nobody could tell a threshold that finds nine of ten people from one
-that finds two of three.
+it spans 74 % to 97 %: with fewer, nobody could tell a threshold that finds nine of ten people from one that finds two
+of three.
 """
 Why = Literal["cost", "cost-within-capacity", "capacity", "target"]
 """`cost`: least expected cost; `cost-within-capacity`: the least that the tests a day allow; `capacity`: highest
@@ -84,7 +84,7 @@ def choose(curve: Curve, target_sensitivity: float) -> Choice:
     return Choice(threshold=float(curve.thresholds[enough[-1]]), why="target", target_sensitivity=target_sensitivity)
 
 
-def _cheapest(curve: Curve, among: np.ndarray[tuple[int], np.dtype[np.intp]]) -> int:
+def _cheapest(curve: Curve, among: NDArray[np.intp]) -> int:
     """Find the least cost; of equal ones the lowest threshold, which misses fewest."""
     return int(among[np.argmin(curve.cost[among])])
 

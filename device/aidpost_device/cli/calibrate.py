@@ -56,7 +56,6 @@ def calibrate(
     from aidpost_device.bundle.active import active_finding
     from aidpost_device.calibration.programme import Programme
     from aidpost_device.cli.site import require_signed
-    from aidpost_device.durable import write_durably
     from aidpost_device.home import Home
     from aidpost_device.in_force import in_force
     from aidpost_device.incoming import read_incoming
@@ -88,8 +87,7 @@ def calibrate(
         if caution := calibration.partial_verification(*calibration.verified(scans, matched.cases, rule.threshold)):
             click.echo(caution)
         if out is not None:
-            write_durably(out, _csv(found))
-            click.echo(f"every threshold: {out}")
+            _write(out, found)
         if signed:
             _adopt(store, content, matched, found, active, *signed)
         else:
@@ -97,11 +95,16 @@ def calibrate(
 
 
 def _prevalence(given: float | None, rule: InForce, active: ActiveFinding) -> tuple[float, str]:
-    """Give the prevalence that the yields are for, and where it comes from."""
+    """Give the prevalence that the yields are for, and where it comes from. Raises `SettingError`."""
+    from aidpost_device.errors import SettingError
+
     if given is not None:
         return given, "given here"
     if rule.prevalence is not None:
         return rule.prevalence, "this site's"
+    first = next(one for one in active.manifest.findings if one.refers)
+    if active.finding is not first:  # the bundle's prevalence is that of its first finding
+        raise SettingError(f"Nobody has said how common {active.finding.label} is here.", "Give --prevalence.")
     return active.manifest.prevalence, "the bundle's; give this site's with --prevalence"
 
 
@@ -145,10 +148,19 @@ def _print(found: Calibration, active: ActiveFinding, rule: InForce) -> None:
     click.echo("It was chosen and measured on the same outcomes, so for new people it will do a little worse.")
 
 
-def _csv(found: Calibration) -> bytes:
+def _write(out: Path, found: Calibration) -> None:
+    """Write every threshold as CSV. Raises `SettingError` or `StorageFullError`."""
     from aidpost_device.calibration.yield_table import yield_csv
+    from aidpost_device.durable import write_durably
+    from aidpost_device.errors import SettingError
 
-    return yield_csv([("outcomes", found.curve)], found.strata)
+    try:
+        write_durably(out, yield_csv([("outcomes", found.curve)], found.strata))
+    except OSError as error:
+        raise SettingError(
+            f"{out} cannot be written: {error.strerror}.", "Choose another file with --out; nothing was changed."
+        ) from error
+    click.echo(f"every threshold: {out}")
 
 
 def _adopt(
@@ -176,6 +188,7 @@ def _adopt(
         threshold=found.choice.threshold,
         abstention=found.abstention,
         measured=found.measured,
+        programme=found.curve.programme,
     )
     source = OutcomeSource(author, at, hashlib.sha256(content).hexdigest())
     answers = (ConfirmedOutcome(study, label, positive) for study, positive in matched.answers.items())

@@ -138,7 +138,8 @@ _SITE = (
         finding TEXT NOT NULL,
         threshold REAL CHECK (threshold BETWEEN 0 AND 1),
         abstention TEXT,
-        measured TEXT
+        measured TEXT,
+        programme TEXT
     ) STRICT""",
     """
     CREATE TABLE site_prevalence (

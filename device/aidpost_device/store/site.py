@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from aidpost_device.bundle.variant import Abstention, OperatingPoint
+from aidpost_device.calibration.programme import Programme
 from aidpost_device.in_force import SitePrevalence, SiteSettings, SiteThreshold
 from aidpost_device.store.audit import append_audit
 from aidpost_device.store.connection import insert
@@ -18,26 +19,26 @@ from aidpost_device.store.connection import insert
 
 def site_settings(connection: sqlite3.Connection) -> SiteSettings:
     """Give what is set and not withdrawn."""
-    thresholds, prevalences = connection.execute(_THRESHOLDS), connection.execute(_PREVALENCES)
-    return SiteSettings(
-        tuple(
-            SiteThreshold(
-                author=author,
-                reason=reason,
-                at=at,
-                bundle_sha256=bundle_sha256,
-                variant=variant,
-                finding=finding,
-                threshold=threshold,
-                abstention=_read(abstention, Abstention),
-                measured=_read(measured, OperatingPoint),
-            )
-            for author, reason, at, bundle_sha256, variant, finding, threshold, abstention, measured in thresholds
-        ),
-        tuple(
-            SitePrevalence(author=author, reason=reason, at=at, bundle=bundle, finding=finding, prevalence=prevalence)
-            for author, reason, at, bundle, finding, prevalence in prevalences
-        ),
+    prevalences = (
+        SitePrevalence(author=author, reason=reason, at=at, bundle=bundle, finding=finding, prevalence=prevalence)
+        for author, reason, at, bundle, finding, prevalence in connection.execute(_PREVALENCES)
+    )
+    return SiteSettings(tuple(map(_threshold, connection.execute(_THRESHOLDS))), tuple(prevalences))
+
+
+def _threshold(line: tuple[Any, ...]) -> SiteThreshold:
+    author, reason, at, bundle_sha256, variant, finding, threshold, abstention, measured, programme = line
+    return SiteThreshold(
+        author=author,
+        reason=reason,
+        at=at,
+        bundle_sha256=bundle_sha256,
+        variant=variant,
+        finding=finding,
+        threshold=threshold,
+        abstention=_read(abstention, Abstention),
+        measured=_read(measured, OperatingPoint),
+        programme=_read(programme, Programme),
     )
 
 
@@ -49,6 +50,8 @@ def put_setting(connection: sqlite3.Connection, setting: SiteThreshold | SitePre
         details: dict[str, object] = {"threshold": setting.threshold, "abstention": setting.abstention}
         if measured is not None:
             details |= {"positives": measured.positives, "negatives": measured.negatives}
+        if setting.programme is not None:
+            details["programme"] = setting.programme
         _audit(connection, setting, "threshold-set", details)
     else:
         _put_prevalence(connection, setting, setting.prevalence)
@@ -70,11 +73,10 @@ def _put_threshold(connection: sqlite3.Connection, setting: SiteThreshold, thres
     insert(
         connection,
         "INSERT INTO site_threshold (at, author, reason, bundle_sha256, variant, finding, threshold, abstention, "
-        "measured) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "measured, programme) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         *(setting.at, setting.author, setting.reason, setting.bundle_sha256, setting.variant, setting.finding),
         threshold,
-        None if withdrawn else _write(setting.abstention),
-        None if withdrawn else _write(setting.measured),
+        *(None if withdrawn else _write(value) for value in (setting.abstention, setting.measured, setting.programme)),
     )
 
 
@@ -110,7 +112,8 @@ def _read(text: str | None, kind: type[Any]) -> Any:
 
 
 _THRESHOLDS = """
-SELECT author, reason, at, bundle_sha256, variant, finding, threshold, abstention, measured FROM site_threshold
+SELECT author, reason, at, bundle_sha256, variant, finding, threshold, abstention, measured, programme
+FROM site_threshold
 WHERE threshold IS NOT NULL AND id IN (SELECT max(id) FROM site_threshold GROUP BY bundle_sha256, variant, finding)
 ORDER BY id"""
 
