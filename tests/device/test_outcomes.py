@@ -82,13 +82,14 @@ def test_what_is_not_answered_or_about_another_finding_is_counted() -> None:
 
 def test_the_most_exact_column_is_used() -> None:
     assert answers("path,study,sha256,outcome\np,s,x,positive\n").rows[0].value == "x"
+    assert answers("patient,path,outcome\n17,x,positive\n").rows[0].value == "x"
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "no one of the columns sha256, study, patient, path; its heading is: empty"),
-        (b"name,outcome\nx,positive\n", "no one of the columns sha256, study, patient, path"),
+        (b"", "no one of the columns sha256, study, path, patient; its heading is: empty"),
+        (b"name,outcome\nx,positive\n", "no one of the columns sha256, study, path, patient"),
         (b"sha256,result\nx,positive\n", "no column outcome; its heading is: sha256, result"),
         (b"sha256,outcome\nx,\xff\n", "not text in UTF-8"),
         (b'sha256,outcome\n"x,positive\n', "not CSV"),

@@ -50,7 +50,7 @@ def calibrate(
 ) -> None:
     """Choose a threshold from this clinic's confirmed outcomes.
 
-    The file has one row for each person: a column sha256, study, patient or path that says who, as readings.csv names
+    The file has one row for each person: a column sha256, study, path or patient that says who, as readings.csv names
     them, and a column outcome that says positive or negative. Without --adopt nothing is changed.
     """
     from aidpost_device.bundle.active import active_finding

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias, get_args
 
 from aidpost_device.errors import OutcomeError
 
-Key: TypeAlias = Literal["sha256", "study", "patient", "path"]
+Key: TypeAlias = Literal["sha256", "study", "path", "patient"]
 KEYS: tuple[Key, ...] = get_args(Key)
 """Columns that say what a row is about; of several the first of these is used."""
 POSITIVE, NEGATIVE = "positive", "negative"
