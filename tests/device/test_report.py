@@ -20,7 +20,7 @@ from PIL import Image
 from aidpost_device.bundle.assemble import list_members
 from aidpost_device.bundle.manifest import AgeRange, Finding, Manifest
 from aidpost_device.decision import FindingDecision, Word, decide_scan
-from aidpost_device.in_force import SiteSettings, in_force
+from aidpost_device.in_force import SitePrevalence, SiteSettings, SiteThreshold, in_force
 from aidpost_device.reason import Reason
 from aidpost_device.report import page
 from aidpost_device.report.csv_table import COLUMNS
@@ -354,6 +354,29 @@ def test_the_page_says_what_must_be_said(listed: Manifest) -> None:
         assert sentence in text, sentence
     assert "Incomplete" not in text
     assert PERSON not in text
+
+
+def test_the_page_says_whose_threshold_and_prevalence_were_used(listed: Manifest) -> None:
+    local = replace(found(Word.REFER, 0.8), threshold=0.3, local_probability=0.0712)
+    digest = digest_of(scan("a", local, found(Word.CLEAR, 0.2, "nodule")))
+    signed = {"author": "<i>Amina</i>", "reason": "fifteen tests", "at": "2026-03-04T05:06:07+00:00"}
+    graph = {"bundle_sha256": "b" * 64, "variant": listed.variants[0].name, "finding": "opacity"}
+    settings = SiteSettings(
+        (SiteThreshold(threshold=0.3, **graph, **signed),),
+        (SitePrevalence(bundle=listed.name, finding="opacity", prevalence=0.05, **signed),),
+    )
+    outline = Outline(page_of(listed, digest, site=settings))
+    text = " ".join(outline.text.split())
+    assert (
+        "this site's threshold 0.300 is used instead of the bundle's 0.500. Set by <i>Amina</i> on 2026-03-04" in text
+    )
+    assert "prevalence of 5.0 % instead of the 50 % of the calibration cases. Set by <i>Amina</i>" in text
+    assert "not measured at this threshold" in text
+    assert "0.800here 0.071" in text
+    assert "i" not in outline.tags
+    without = Outline(page_of(listed, digest_of(scan("a", found(Word.REFER, 0.8))))).text
+    assert "instead of" not in without
+    assert "here 0." not in without
 
 
 def test_an_incomplete_page_says_so(listed: Manifest) -> None:
