@@ -72,15 +72,6 @@ def accepted_engines(
         )
 
 
-def is_speed_unknown(manifest: Manifest, target: Target) -> bool:
-    """Say whether a variant's speed could not be judged where the bundle was packed, so that the box has to."""
-    order = _order(manifest, target)
-    variants = [variant for variant in manifest.variants if variant.name in order]
-    return len(variants) > 1 and any(
-        one.quantisation is not None and one.quantisation.speed is None for one in variants
-    )
-
-
 def difference(found: Prediction, expected: Prediction, tolerance: Tolerance) -> str | None:
     """Say which output lies farther from the expected one than the tolerance allows, or give None."""
     allowed: dict[str, float | NDArray[np.float32]] = {

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from aidpost_device.bundle.manifest import Acceptance
 from aidpost_export.figures import Evaluation, FindingFigures
 from aidpost_export.recipe import Recipe
-from aidpost_export.sentences import number, number_interval, percent, percent_interval, prevalences
+from aidpost_export.sentences import gap_words, number, number_interval, percent, percent_interval, prevalences
 from aidpost_export.variant_record import TargetVariants
 
 _NONE = "\N{EN DASH}"
@@ -18,13 +19,21 @@ _HIDDEN = "not shown"
 """A group with too few cases; nothing is known about it."""
 
 
-def write_card(card: str, recipe: Recipe, evaluation: Evaluation, made: Sequence[TargetVariants]) -> str:
-    """Complete a recipe's card with figures, groups, device graphs and cautions."""
+def write_card(
+    card: str,
+    recipe: Recipe,
+    evaluation: Evaluation,
+    made: Sequence[TargetVariants],
+    accepted: Sequence[Acceptance] = (),
+) -> str:
+    """Complete a recipe's card with figures, groups, device graphs, what was accepted, and cautions."""
     parts = [
         card.rstrip(),
         "## Measured on the validation cases\n\n" + _figures(evaluation),
         "## Groups\n\n" + _groups(evaluation),
+        "## When the box says UNSURE\n\n" + _unsure(evaluation),
         "## Device graphs\n\n" + _graphs(evaluation, made),
+        "## Accepted in spite of a gate\n\n" + _accepted(accepted),
         "## Read before use\n\n" + _cautions(evaluation),
     ]
     if evaluation.synthetic:
@@ -64,9 +73,13 @@ def _figures(evaluation: Evaluation) -> str:
 
 
 def _groups(evaluation: Evaluation) -> str:
-    header = ["finding", "group", "cases", "AUROC", "sensitivity", "specificity"]
+    header = ["finding", "group", "cases", "AUROC", "sensitivity", "gap", "specificity", "gap"]
     rows = [_group_row(figures, position) for figures in evaluation.findings for position in range(len(figures.groups))]
-    return _table(header, rows) if rows else "No groups are known in this dataset."
+    if not rows:
+        return "No groups are known in this dataset."
+    return _table(header, rows) + (
+        "\n\nGap: the group against everybody else, in percentage points; p is corrected for the number of groups."
+    )
 
 
 def _group_row(figures: FindingFigures, position: int) -> list[str]:
@@ -75,9 +88,39 @@ def _group_row(figures: FindingFigures, position: int) -> list[str]:
     shown = [
         number_interval(group.auroc) if group.auroc else _HIDDEN,
         percent_interval(group.sensitivity) if group.sensitivity else _HIDDEN,
+        gap_words(group.sensitivity_gap),
         percent_interval(group.specificity) if group.specificity else _HIDDEN,
+        gap_words(group.specificity_gap),
     ]
     return [figures.name, f"{group.column} {group.value}", counts, *shown]
+
+
+def _unsure(evaluation: Evaluation) -> str:
+    header = ["finding", "between", "people UNSURE", "right or UNSURE, with it", "without", "missed", "sensitivity"]
+    rows, never = [], []
+    for figures in evaluation.findings:
+        if (found := figures.abstention) is None:
+            never.append(f"{figures.name}: never because of the probability; {figures.unlimited}.")
+            continue
+        own = found.answers
+        rows.append(
+            [
+                figures.name,
+                f"{number(found.limits.low)} and {number(found.limits.high)}",
+                percent_interval(found.unsure),
+                *(percent_interval(one) for one in (own.covered_with, own.covered_without, own.missed)),
+                f"{percent_interval(own.sensitivity)}; of those answered {percent_interval(own.sensitivity_answered)}",
+            ]
+        )
+    return "\n\n".join([*([_table(header, rows)] if rows else []), *never])
+
+
+def _accepted(accepted: Sequence[Acceptance]) -> str:
+    if not accepted:
+        return "Nothing: every group could be judged, and none falls below what the recipe allows."
+    lines = [f"- {one.subject}: {one.found}. Accepted because: {one.reason}" for one in accepted if one.reason]
+    lines += [f"- {one.subject}: {one.found}. This is no pass." for one in accepted if not one.reason]
+    return "\n".join(lines)
 
 
 def _graphs(evaluation: Evaluation, made: Sequence[TargetVariants]) -> str:
@@ -102,6 +145,10 @@ def _graphs(evaluation: Evaluation, made: Sequence[TargetVariants]) -> str:
             for one in target.attempts
             if one.refusals
         ]
+    shipped = {one.name for target in made for one in target.variants}
+    for variant in evaluation.device.variants if evaluation.device else ():
+        if variant.name in shipped:
+            lines += [f"- {variant.name}, sensitivity for {one.label}, {one.words}" for one in variant.sensitivity]
     return "\n".join(lines).rstrip()
 
 

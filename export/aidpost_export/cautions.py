@@ -6,10 +6,19 @@ from collections.abc import Callable, Iterator
 
 from aidpost_export.ages import OLDEST
 from aidpost_export.calibrate import TEMPERATURE
-from aidpost_export.figures import AgeFigures, Caution, Evaluation, FindingFigures, GroupFigures
-from aidpost_export.gates import AUROC_LOSS, FLIPS
+from aidpost_export.figures import (
+    AbstentionFigures,
+    AgeFigures,
+    Caution,
+    Evaluation,
+    FindingFigures,
+    GroupFigures,
+    GroupSensitivity,
+)
+from aidpost_export.recipe import AUROC_LOSS, FLIPS
 from aidpost_export.sentences import (
     capital,
+    gap_words,
     listed,
     number,
     number_interval,
@@ -22,6 +31,8 @@ LEAKAGE = 0.99
 """AUROC above which it is likelier that the test was too easy than that the model is so good."""
 SHORTCUT = 0.65
 """AUROC from which a probe is worth a warning."""
+CHANCE = 0.05
+"""Corrected p below which a gap between groups is said to be more than chance."""
 FEW = 30
 """Positives or negatives below which a figure is called preliminary."""
 
@@ -85,6 +96,48 @@ def _groups(finding: FindingFigures, _: Evaluation) -> Iterator[str]:
             f"sensitivity is below the target of {percent(target)} in {listed(low)}. These "
             "people would be served worse."
         )
+
+
+def _gaps(finding: FindingFigures, _: Evaluation) -> Iterator[str]:
+    worse = [
+        f"{group_name(group)} {gap_words(group.sensitivity_gap)}"
+        for group in finding.groups
+        if group.value and group.sensitivity_gap and group.sensitivity_gap.value < 0
+        if group.sensitivity_gap.adjusted < CHANCE
+    ]
+    if worse and finding.refers:
+        yield (
+            f"sensitivity is lower than everybody else's by more percentage points than chance explains in "
+            f"{listed(worse)}. These people would be missed more often."
+        )
+
+
+def _unsure(finding: FindingFigures, _: Evaluation) -> Iterator[str]:
+    if finding.refers and finding.unlimited:
+        yield f"the box never says UNSURE because of the probability: {finding.unlimited}."
+    if finding.abstention:
+        yield from _abstention(finding.abstention)
+
+
+def _abstention(found: AbstentionFigures) -> Iterator[str]:
+    limits, answers = found.limits, found.answers
+    if limits.coverage < found.wanted:
+        yield (
+            f"with at most {percent(found.cap)} of people UNSURE, REFER or UNSURE is promised to "
+            f"{percent(limits.coverage)} of those with it, and not to the {percent(found.wanted)} of the recipe."
+        )
+    kinds = (
+        (answers.covered_with, limits.coverage, "with"),
+        (answers.covered_without, limits.coverage_without, "without"),
+    )
+    for measured, promised, kind in kinds:
+        if measured and promised is not None and measured.high < promised:
+            yield (
+                f"of those {kind} it {percent_interval(measured)} get a right answer or UNSURE, and "
+                f"{percent(promised)} were promised. The validation cases differ from the calibration cases."
+            )
+    if found.unsure and found.unsure.value > found.cap:
+        yield f"{percent_interval(found.unsure)} of people are UNSURE; the recipe allows {percent(found.cap)}."
 
 
 def _uneven(finding: FindingFigures, _: Evaluation) -> Iterator[str]:
@@ -172,6 +225,8 @@ _RULES: dict[str, Callable[[FindingFigures, Evaluation], Iterator[str]]] = {
     "chance": _chance,
     "below-target": _below_target,
     "group": _groups,
+    "gap": _gaps,
+    "unsure": _unsure,
     "uneven": _uneven,
     "shortcut": _shortcuts,
     "few": _few,
@@ -231,6 +286,6 @@ def _cases(evaluation: Evaluation) -> Iterator[Caution]:
         yield Caution(code="skipped", text=f"{left} left out because of what the checks found.")
 
 
-def group_name(group: GroupFigures) -> str:
+def group_name(group: GroupFigures | GroupSensitivity) -> str:
     """Name a group for people, such as "sex F"."""
     return f"{group.column} {group.value}" if group.value else f"{group.column} not stated"

@@ -10,9 +10,12 @@ from aidpost_device.calibration.proportions import rates, share
 from aidpost_export.calibrate import probabilities
 from aidpost_export.errors import RunError
 from aidpost_export.figures import DeviceFigures, RefusedVariant, VariantFigures, VariantFinding
+from aidpost_export.groups import group_sensitivities
 from aidpost_export.measure import Measured
 from aidpost_export.resampling import auroc_difference, auroc_interval
 from aidpost_export.run import RunFolder
+from aidpost_export.sensitivity_gate import SensitivityChange
+from aidpost_export.unsure import abstention_figures
 
 if TYPE_CHECKING:
     from aidpost_export.variant_record import VariantRecord
@@ -28,6 +31,12 @@ def device_figures(run: RunFolder, measured: Measured) -> DeviceFigures | None:
     if not made:
         return None
     records, targets = {}, dict[str, list[str]]()
+    judged = {
+        attempt.name: attempt.sensitivity
+        for found in made.values()
+        for attempt in found.attempts
+        if not attempt.refusals
+    }
     for target, found in made.items():
         for record in found.variants:
             records[record.name] = record
@@ -35,7 +44,8 @@ def device_figures(run: RunFolder, measured: Measured) -> DeviceFigures | None:
     return DeviceFigures(
         notes={target: found.note for target, found in made.items() if found.note},
         variants=tuple(
-            _variant_figures(run, measured, record, tuple(targets[name])) for name, record in records.items()
+            _variant_figures(run, measured, record, tuple(targets[name]), judged.get(name, ()))
+            for name, record in records.items()
         ),
         refused=tuple(
             RefusedVariant(
@@ -53,7 +63,11 @@ def device_figures(run: RunFolder, measured: Measured) -> DeviceFigures | None:
 
 
 def _variant_figures(
-    run: RunFolder, measured: Measured, record: VariantRecord, targets: tuple[str, ...]
+    run: RunFolder,
+    measured: Measured,
+    record: VariantRecord,
+    targets: tuple[str, ...],
+    judged: tuple[SensitivityChange, ...],
 ) -> VariantFigures:
     from aidpost_export.variant_record import read_logits  # as above
 
@@ -65,11 +79,12 @@ def _variant_figures(
         )
     temperature = np.array([record.findings[label].temperature for label in labels])
     probability = probabilities(logits, temperature, measured.recipe.activation)[measured.validation]
-    findings = []
+    findings, smallest = [], measured.recipe.gates.smallest_group
     for k, label in enumerate(labels):
         cases = measured.decided(k)
         p, before, target, patients = probability[cases.inside, k], cases.probability, cases.target, cases.patients
         threshold = record.findings[label].operating_point.threshold
+        limits = record.findings[label].abstention
         sensitivity, specificity = rates(p, target, threshold, patients)
         changed = (p >= threshold) != (before >= measured.scores.points[k].threshold)
         findings.append(
@@ -80,6 +95,14 @@ def _variant_figures(
                 sensitivity=sensitivity,
                 specificity=specificity,
                 flips=share(changed, patients) if record.quantisation else None,
+                groups=tuple(
+                    one
+                    for column, values in measured.groups_of(cases)
+                    for one in group_sensitivities(column, values, p >= threshold, target, patients, smallest)
+                ),
+                abstention=abstention_figures(measured.recipe, k, limits, p, target, threshold, patients)
+                if limits
+                else None,
             )
         )
     return VariantFigures(
@@ -88,4 +111,5 @@ def _variant_figures(
         targets=targets,
         findings=tuple(findings),
         speed=record.quantisation.speed if record.quantisation else None,
+        sensitivity=judged,
     )

@@ -29,3 +29,7 @@ class ParityError(ExportError):
 
 class PackError(ExportError):
     """The bundle cannot be packed."""
+
+
+class GateError(PackError):
+    """Some people would be served worse than the recipe allows, and nobody accepted it with a reason."""

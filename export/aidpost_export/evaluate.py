@@ -135,7 +135,7 @@ def _assemble(run: RunFolder, measured: Measured, findings: tuple[FindingFigures
         referral=referral_figures(measured) if len(recipe.finding) > 1 else None,
         device=device_figures(run, measured),
         cautions=(),
-        method=Method(resamples=RESAMPLES, seed=SEED),
+        method=Method(resamples=RESAMPLES, seed=SEED, smallest_group=recipe.gates.smallest_group),
     )
 
 

@@ -6,19 +6,15 @@ from typing import Literal
 
 from msgspec import Struct
 
-from aidpost_device.bundle.variant import Estimate, OperatingPoint
+from aidpost_device.bundle.variant import Abstention, Estimate, OperatingPoint
 from aidpost_device.calibration.proportions import Confusion
 from aidpost_export.adopted import AdoptedProgramme
 from aidpost_export.cases import Role
+from aidpost_export.sensitivity_gate import SensitivityChange
 from aidpost_export.statistics import Interval, ReliabilityBin
 
 SCHEMA = 1
 """Version of `evaluation.json`."""
-SMALLEST = 10
-"""Fewest positives (for sensitivity) and negatives (for specificity; both for AUROC) for which a group is shown.
-
-With fewer, an interval spans most of the scale and single people could be recognised.
-"""
 
 
 class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -46,6 +42,53 @@ class Skipped(Section, frozen=True, kw_only=True):
     """The first of them, in words."""
 
 
+class Gap(Section, frozen=True, kw_only=True):
+    """How a group fares against everybody else of the same kind."""
+
+    value: float
+    """The group's proportion minus that of the others."""
+    low: float
+    high: float
+    """Ends of the 95 % interval."""
+    p: float
+    """Share of random groups of as many patients whose gap is at least as large, in (0, 1]."""
+    adjusted: float
+    """The same, corrected for the number of the finding's groups (Holm)."""
+
+
+class Answers(Section, frozen=True, kw_only=True):
+    """What the box says when it may abstain. None: no such cases, or too few to be shown."""
+
+    unsure: Estimate | None
+    """Share of all cases that is UNSURE."""
+    covered_with: Estimate | None
+    """Share of those with the finding that is REFER or UNSURE."""
+    covered_without: Estimate | None
+    """Share of those without it that is CLEAR or UNSURE."""
+    missed: Estimate | None
+    """Share of those with the finding that is CLEAR: the harm."""
+    sensitivity: Estimate | None
+    """Share of those with the finding that is REFER; UNSURE counts as not referred."""
+    specificity: Estimate | None
+    """Share of those without it that is CLEAR; UNSURE counts as not cleared."""
+    sensitivity_answered: Estimate | None
+    """The same, of those that were answered with REFER or CLEAR."""
+    specificity_answered: Estimate | None
+
+
+class AbstentionFigures(Section, frozen=True, kw_only=True):
+    """The limits between which the box says UNSURE, chosen on the calibration cases, and what they do."""
+
+    limits: Abstention
+    wanted: float
+    """Coverage that the recipe asks for; that of the limits is lower where the cap demands it."""
+    cap: float
+    """Largest share of people that may be UNSURE."""
+    unsure: Estimate | None
+    """Share of people that is UNSURE at the finding's prevalence."""
+    answers: Answers
+
+
 class GroupFigures(Section, frozen=True, kw_only=True):
     """One finding within one group of people."""
 
@@ -59,6 +102,11 @@ class GroupFigures(Section, frozen=True, kw_only=True):
     auroc: Interval | None
     sensitivity: Estimate | None
     specificity: Estimate | None
+    sensitivity_gap: Gap | None = None
+    """None where the group or everybody else is too few to be shown."""
+    specificity_gap: Gap | None = None
+    answers: Answers | None = None
+    """None where the finding has no limits to abstain between."""
 
 
 class Probe(Section, frozen=True, kw_only=True):
@@ -123,6 +171,9 @@ class FindingFigures(Section, frozen=True, kw_only=True):
     """What perfectly calibrated probabilities would show on as many cases."""
     reliability: tuple[ReliabilityBin, ...]
     groups: tuple[GroupFigures, ...]
+    abstention: AbstentionFigures | None
+    unlimited: str
+    """Why the box never says UNSURE by probability, in words; empty where it does."""
     control: ControlFigures | None
     probes: tuple[Probe, ...]
 
@@ -145,6 +196,16 @@ class ReferralFigures(Section, frozen=True, kw_only=True):
     specificity: Estimate | None
 
 
+class GroupSensitivity(Section, frozen=True, kw_only=True):
+    """The sensitivity of one device graph within one group of people."""
+
+    column: str
+    value: str
+    positives: int
+    sensitivity: Estimate | None
+    """None where there are too few to be shown."""
+
+
 class VariantFinding(Section, frozen=True, kw_only=True):
     """One finding as one device graph tells it, on the validation cases."""
 
@@ -157,6 +218,9 @@ class VariantFinding(Section, frozen=True, kw_only=True):
     specificity: Estimate | None
     flips: Estimate | None
     """Share of verdicts that differ from the network's, each at its own threshold; None for the float graph."""
+    groups: tuple[GroupSensitivity, ...] = ()
+    abstention: AbstentionFigures | None = None
+    """With this graph's own limits."""
 
 
 class VariantFigures(Section, frozen=True, kw_only=True):
@@ -168,6 +232,8 @@ class VariantFigures(Section, frozen=True, kw_only=True):
     findings: tuple[VariantFinding, ...]
     speed: float | None
     """Float latency over this graph's; None where it was not timed here."""
+    sensitivity: tuple[SensitivityChange, ...] = ()
+    """What the gates said of its sensitivity against the float graph's, on the calibration cases."""
 
 
 class RefusedVariant(Section, frozen=True, kw_only=True):
@@ -204,7 +270,8 @@ class Method(Section, frozen=True, kw_only=True):
     confidence: float = 0.95
     resamples: int
     seed: int
-    smallest_group: int = SMALLEST
+    smallest_group: int
+    """Fewest positives and negatives for which a group is shown."""
 
 
 class Evaluation(Section, frozen=True, kw_only=True):

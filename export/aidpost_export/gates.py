@@ -1,6 +1,9 @@
 """Gates: what an INT8 graph may change before it is refused. Pure: arrays of the calibration cases in, a judgement out.
 
 The graph's own threshold is chosen on the same cases, so on others more verdicts flip: the report counts them there.
+Flips are of verdicts, which side of its threshold a case lies on, and not of words: a word that turns from CLEAR to
+REFER or back is a verdict that flips, while UNSURE instead of either only asks a person, and the limits of UNSURE are
+each graph's own. So flips count every change that harms, and some that do not.
 N calibration cases, K findings. Every figure is the worst finding's.
 """
 
@@ -8,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +20,12 @@ from aidpost_device.bundle.variant import OperatingPoint
 from aidpost_device.calibration.threshold import operating_point, positives_needed
 from aidpost_device.errors import CalibrationError
 from aidpost_export.calibrate import fit_temperature, probabilities
-from aidpost_export.recipe import Recipe
+from aidpost_export.cases import Cases
+from aidpost_export.groups import group_columns
+from aidpost_export.recipe import Gates, Recipe
+from aidpost_export.sensitivity_gate import SensitivityChange, sensitivity_changes
 from aidpost_export.statistics import auroc
 
-AUROC_LOSS = 0.005
-"""Largest fall of the AUROC."""
-FLIPS = 0.01
-"""Largest fraction of verdicts that differ from the float graph's."""
 FASTER = 1.0
 """Speed ratio above which a graph is worth shipping."""
 
@@ -54,13 +57,13 @@ class Change:
     flips: float
     """Fraction of verdicts that differ."""
 
-    def refusals(self, speed: float | None) -> tuple[str, ...]:
+    def refusals(self, speed: float | None, gates: Gates) -> tuple[str, ...]:
         """Say why the graph is refused, in words; nothing when it passes. `speed` is None where it was not timed."""
         told = []
-        if self.auroc < -AUROC_LOSS:
-            told.append(f"its AUROC is {-self.auroc:.4f} lower ({AUROC_LOSS} is allowed)")
-        if self.flips > FLIPS:
-            told.append(f"{self.flips:.1%} of its verdicts differ ({FLIPS:.0%} are allowed)")
+        if self.auroc < -gates.auroc_loss:
+            told.append(f"its AUROC is {-self.auroc:.4f} lower ({gates.auroc_loss} is allowed)")
+        if self.flips > gates.flips:
+            told.append(f"{self.flips:.1%} of its verdicts differ ({100 * gates.flips:g}% are allowed)")
         if speed is not None and speed <= FASTER:
             told.append(f"it is no faster here ({speed:.2f} times the float graph's speed)")
         return tuple(told)
@@ -123,3 +126,22 @@ def compare(found: Calibrated, reference: Calibrated, targets: NDArray[np.float3
             changes.append(after - before)
     flips = np.mean(found.verdicts != reference.verdicts, axis=0, where=reference.decided)  # (K,)
     return Change(auroc=min(changes, default=0.0), flips=float(flips.max()))
+
+
+def sensitivity_gate(
+    found: Calibrated, reference: Calibrated, cases: Cases, rows: NDArray[np.intp], recipe: Recipe
+) -> tuple[SensitivityChange, ...]:
+    """Hold the sensitivity of each finding that refers against the float graph's, over all and in each group.
+
+    `rows` are the calibration cases among `cases`.  # (N,)
+    """
+    patients, columns = np.array(cases.patients)[rows], group_columns(cases, recipe, rows)
+    changes: list[SensitivityChange] = []
+    for k, finding in enumerate(recipe.finding):
+        if finding.refers:
+            inside = reference.decided[:, k]
+            before, after = (one.verdicts[inside, k] for one in (reference, found))
+            groups = {column: tuple(compress(values, inside)) for column, values in columns.items()}
+            target = cases.targets[rows[inside], k]
+            changes += sensitivity_changes(finding.label, before, after, target, patients[inside], groups, recipe.gates)
+    return tuple(changes)

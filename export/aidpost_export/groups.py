@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aidpost_device.calibration.proportions import rates
+from aidpost_device.bundle.variant import Abstention
+from aidpost_device.calibration.proportions import rates, share
 from aidpost_device.calibration.strata import AGE_BANDS, band_of
 from aidpost_export.ages import parse_age
-from aidpost_export.figures import SMALLEST, GroupFigures
+from aidpost_export.cases import Cases
+from aidpost_export.figures import Gap, GroupFigures, GroupSensitivity
+from aidpost_export.gaps import gap
+from aidpost_export.recipe import SMALLEST, Recipe
 from aidpost_export.resampling import auroc_interval
+from aidpost_export.unsure import answers
 
 LARGEST = 12
 """Groups reported of one column; smaller ones stand together as `other`."""
@@ -31,6 +36,22 @@ def group_values(column: str, texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(value if value in kept or not value else "other" for value in values)
 
 
+def group_columns(cases: Cases, recipe: Recipe, rows: NDArray[np.intp]) -> dict[str, tuple[str, ...]]:
+    """The recipe's group columns on some of the cases; empty texts where the dataset lacks a column.  # rows: (R,)"""
+    nothing = ("",) * len(cases)
+    texts = {name: cases.columns.get(name, nothing) for name in recipe.groups}
+    return {name: group_values(name, [column[i] for i in rows]) for name, column in texts.items()}
+
+
+def members(column: str, values: Sequence[str]) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    """Give each group of a column in order, those that state nothing last, with its cases.  # (N,), (N,)"""
+    names = np.array(values)
+    order = [name for _, name in AGE_BANDS] if column == "age" else sorted({*values})
+    for value in (*(name for name in order if name), ""):
+        if (inside := names == value).any():
+            yield value, inside
+
+
 def group_figures(
     column: str,
     values: Sequence[str],
@@ -38,29 +59,66 @@ def group_figures(
     target: NDArray[np.float32],
     threshold: float,
     patients: NDArray[np.str_],
+    smallest: int = SMALLEST,
+    limits: Abstention | None = None,
 ) -> tuple[GroupFigures, ...]:
-    """Measure one finding in each group of a column.  # values, probability, target, patients: (N,)"""
-    names = np.array(values)
-    order = [name for _, name in AGE_BANDS] if column == "age" else sorted({*values})
+    """Measure one finding in each group of a column.  # values, probability, target, patients: (N,)
+
+    Groups with fewer than `smallest` positives or negatives are counted, and what would tell of these is None.
+    """
     found = []
-    for value in (*(name for name in order if name), ""):
-        inside = np.flatnonzero(names == value)
-        if inside.size == 0:
-            continue
+    for value, inside in members(column, values):
         p, y, who = probability[inside], target[inside], patients[inside]
-        positives = int(y.sum())
-        enough_positives, enough_negatives = positives >= SMALLEST, inside.size - positives >= SMALLEST
+        positives, cases = int(y.sum()), int(inside.sum())
+        enough_positives, enough_negatives = positives >= smallest, cases - positives >= smallest
         sensitivity, specificity = rates(p, y, threshold, who)
+        right = (probability >= threshold) == (target > 0)
         found.append(
             GroupFigures(
                 column=column,
                 value=value,
-                cases=inside.size,
+                cases=cases,
                 positives=positives,
                 patients=len(np.unique(who)),
                 auroc=auroc_interval(p, y, who) if enough_positives and enough_negatives else None,
                 sensitivity=sensitivity if enough_positives else None,
                 specificity=specificity if enough_negatives else None,
+                sensitivity_gap=_gap(right, inside, target > 0, patients, smallest),
+                specificity_gap=_gap(right, inside, target <= 0, patients, smallest),
+                answers=answers(limits, p, y, threshold, who, smallest) if limits else None,
             )
         )
     return tuple(found)
+
+
+def group_sensitivities(
+    column: str,
+    values: Sequence[str],
+    found: NDArray[np.bool_],
+    target: NDArray[np.float32],
+    patients: NDArray[np.str_],
+    smallest: int,
+) -> Iterator[GroupSensitivity]:
+    """Give the sensitivity alone in each group, from the verdicts.  # values, found, target, patients: (N,)"""
+    for value, inside in members(column, values):
+        ill = inside & (target > 0)
+        enough = ill.sum() >= smallest
+        yield GroupSensitivity(
+            column=column,
+            value=value,
+            positives=int(ill.sum()),
+            sensitivity=share(found[ill], patients[ill]) if enough else None,
+        )
+
+
+def _gap(
+    right: NDArray[np.bool_],
+    inside: NDArray[np.bool_],
+    kind: NDArray[np.bool_],
+    patients: NDArray[np.str_],
+    smallest: int,
+) -> Gap | None:  # (N,) each
+    """Hold a group's cases of one kind against everybody else's of that kind."""
+    if min(np.sum(inside & kind), np.sum(~inside & kind)) < smallest:
+        return None
+    return gap(right[kind], inside[kind], patients[kind])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import compress
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aidpost_device.bundle.variant import OperatingPoint
+from aidpost_device.bundle.variant import Abstention, OperatingPoint
 from aidpost_device.calibration.proportions import confusion, predictive_values, rates, share
 from aidpost_device.calibration.threshold import choose_threshold, operating_point
 from aidpost_device.decision import age_outside
@@ -26,7 +27,8 @@ from aidpost_export.figures import (
     ReferralFigures,
     RoleCounts,
 )
-from aidpost_export.groups import group_figures, group_values
+from aidpost_export.gaps import adjust
+from aidpost_export.groups import group_columns, group_figures
 from aidpost_export.recipe import Recipe
 from aidpost_export.resampling import (
     SEED,
@@ -36,6 +38,7 @@ from aidpost_export.resampling import (
     macro_auroc_interval,
 )
 from aidpost_export.statistics import chance_calibration_error, reliability
+from aidpost_export.unsure import abstention_figures, fit_limits
 
 
 @dataclass(frozen=True)
@@ -91,9 +94,14 @@ class Measured:
 
     def groups(self) -> dict[str, tuple[str, ...]]:
         """The recipe's group columns on the validation cases; empty texts where the dataset lacks a column."""
-        nothing = ("",) * len(self.cases)
-        texts = {name: self.cases.columns.get(name, nothing) for name in self.recipe.groups}
-        return {name: group_values(name, [column[i] for i in self.validation]) for name, column in texts.items()}
+        return group_columns(self.cases, self.recipe, self.validation)
+
+    def groups_of(self, cases: DecidedCases) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """The columns in which the decided cases differ, with their groups.  # (D,)"""
+        for column, everybody in self.groups().items():
+            values = tuple(compress(everybody, cases.inside))
+            if len({*values}) > 1:
+                yield column, values
 
 
 def decided_cases(cases: Cases, recipe: Recipe) -> NDArray[np.bool_]:
@@ -136,6 +144,7 @@ def finding_figures(measured: Measured, k: int) -> FindingFigures:
     prevalence = measured.recipe.prevalence_of(k)
     worth = predictive_values(sensitivity, specificity, prevalence)
     calibration = calibration_intervals(p, y, patients)
+    limits, unlimited = _limits(measured, k)
     return FindingFigures(
         label=finding.label,
         name=finding.names["en"],
@@ -157,7 +166,9 @@ def finding_figures(measured: Measured, k: int) -> FindingFigures:
         calibration_error=calibration[1] if calibration else None,
         calibration_error_by_chance=chance_calibration_error(p, seed=SEED),
         reliability=reliability(p, y),
-        groups=_groups(measured, cases, point.threshold),
+        groups=_groups(measured, cases, point.threshold, limits),
+        abstention=abstention_figures(measured.recipe, k, limits, p, y, point.threshold, patients) if limits else None,
+        unlimited=unlimited,
         control=_control_figures(measured, k, cases),
         probes=measured.probes[k],
     )
@@ -178,13 +189,24 @@ def _age_figures(measured: Measured, k: int) -> AgeFigures | None:
     )
 
 
-def _groups(measured: Measured, cases: DecidedCases, threshold: float) -> tuple[GroupFigures, ...]:
+def _limits(measured: Measured, k: int) -> tuple[Abstention | None, str]:
+    """Choose the limits to abstain between on the calibration cases, or say why there are none."""
+    cases, scores = measured.cases, measured.scores
+    rows = cases.where("calibration")
+    rows = rows[scores.decided[rows, k]]
+    probability, target, patients = scores.probability[rows, k], cases.targets[rows, k], np.array(cases.patients)[rows]
+    return fit_limits(measured.recipe, k, probability, target, scores.points[k].threshold, patients)
+
+
+def _groups(
+    measured: Measured, cases: DecidedCases, threshold: float, limits: Abstention | None
+) -> tuple[GroupFigures, ...]:
+    smallest = measured.recipe.gates.smallest_group
     found: list[GroupFigures] = []
-    for column, everybody in measured.groups().items():
-        values = tuple(compress(everybody, cases.inside))
-        if len({*values}) > 1:
-            found.extend(group_figures(column, values, cases.probability, cases.target, threshold, cases.patients))
-    return tuple(found)
+    for column, values in measured.groups_of(cases):
+        p, y, patients = cases.probability, cases.target, cases.patients
+        found.extend(group_figures(column, values, p, y, threshold, patients, smallest, limits))
+    return adjust(found)
 
 
 def _control_figures(measured: Measured, k: int, cases: DecidedCases) -> ControlFigures | None:

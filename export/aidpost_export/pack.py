@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from aidpost_device.bundle.assemble import assemble
 from aidpost_device.bundle.image_input import image_input
-from aidpost_device.bundle.manifest import SCHEMA, Counts, Manifest, Outputs, Provenance
+from aidpost_device.bundle.manifest import SCHEMA, Acceptance, Counts, Manifest, Outputs, Provenance
 from aidpost_device.bundle.signature import public_bytes
 from aidpost_device.bundle.trust import Key, Trust
 from aidpost_device.bundle.variant import Variant
@@ -29,6 +29,7 @@ from aidpost_device.engine import Target
 from aidpost_device.errors import AidpostError
 from aidpost_device.golden import accepted_engines
 from aidpost_device.prepare import prepare_bytes
+from aidpost_export.acceptances import require_reason, settle
 from aidpost_export.card import write_card
 from aidpost_export.errors import PackError
 from aidpost_export.evaluate import evaluate
@@ -85,15 +86,29 @@ def require_folder(out: Path) -> None:
         raise PackError(f"Nothing may be written into {out.parent}.", "Choose another folder with --out.")
 
 
-def pack(run: RunFolder, key: Ed25519PrivateKey, targets: Sequence[Target], label: Label, reporter: Reporter) -> Packed:
+def pack(
+    run: RunFolder,
+    key: Ed25519PrivateKey,
+    targets: Sequence[Target],
+    label: Label,
+    reporter: Reporter,
+    *,
+    accept: str | None = None,
+) -> Packed:
     """Pack a run for these targets; what was not quantised or evaluated yet is now.
 
-    Raises `PackError` when the label cannot stand in a manifest or the finished bundle does not work here.
+    `accept` is the reason for which a person accepts that some group is served worse than the recipe allows. Raises
+    `GateError` when one is and there is no reason, `PackError` when the reason is none, the label cannot stand in a
+    manifest or the finished bundle does not work here.
     """
+    reason = None if accept is None else require_reason(accept)
     made = _variants(run, targets, reporter)
     evaluation = evaluate(run, reporter)
     variants = _distinct(made)
     recipe = run.recipe().recipe
+    accepted = settle(evaluation, recipe.gates, {one.name for one in variants}, reason)
+    if reason is not None and not any(one.reason for one in accepted):
+        reporter.note("Nothing had to be accepted, so the reason is not recorded.")
     reporter.note("Running the golden inputs.")
     vectors = golden_vectors(recipe.input)
     members = dict(vectors.files)
@@ -102,8 +117,8 @@ def pack(run: RunFolder, key: Ed25519PrivateKey, targets: Sequence[Target], labe
         graph = members[_graph_member(one)] = read_graph(run, one)
         outputs[one.name] = golden_outputs(one.name, graph, vectors, int8=one.precision == "int8")
         members |= outputs[one.name].files
-    members |= _evidence(run, recipe, evaluation, made)
-    draft = _manifest(run, label, recipe, made, vectors, outputs)
+    members |= _evidence(run, recipe, evaluation, made, accepted)
+    draft = msgspec.structs.replace(_manifest(run, label, recipe, made, vectors, outputs), acceptances=accepted)
     members["mlbom.json"] = write_mlbom(draft, run.record(), evaluation)
     try:
         content = assemble(draft, members, key)
@@ -212,11 +227,15 @@ def _variant(record: VariantRecord, outputs: GoldenOutputs) -> Variant:
 
 
 def _evidence(
-    run: RunFolder, recipe: Recipe, evaluation: Evaluation, made: dict[Target, TargetVariants]
+    run: RunFolder,
+    recipe: Recipe,
+    evaluation: Evaluation,
+    made: dict[Target, TargetVariants],
+    accepted: Sequence[Acceptance],
 ) -> dict[str, bytes]:
     """Card and evaluation, for people and for programs."""
     members = {
-        "card.md": write_card(run.recipe().card, recipe, evaluation, list(made.values())).encode(),
+        "card.md": write_card(run.recipe().card, recipe, evaluation, list(made.values()), accepted).encode(),
         "evaluation.json": msgspec.json.encode(evaluation),
     }
     for plot in sorted((run.path / "plots").glob("*.svg")):

@@ -15,6 +15,14 @@ from aidpost_device.bundle.manifest import Finding, ImageInput, Zone
 from aidpost_device.bundle.section import Fraction, Label, Slug
 from aidpost_export.errors import RecipeError
 
+SMALLEST = 10
+"""Fewest positives and negatives for which a group of people is shown, unless a recipe says otherwise."""
+AUROC_LOSS = 0.005
+"""Largest fall of the AUROC by quantisation."""
+FLIPS = 0.01
+"""Largest fraction of verdicts that quantisation may change."""
+SENSITIVITY_LOSS, GROUP_SENSITIVITY_LOSS = 0.01, 0.02
+"""Largest falls of the sensitivity by quantisation that intervals may reach, over all and within a group."""
 Activation = Literal["sigmoid", "softmax"]
 """How logits become probabilities: findings independent, or exactly one of them."""
 
@@ -77,6 +85,35 @@ class Split(Part, frozen=True, kw_only=True):
     """Fraction for temperature, operating point and the gates of quantisation."""
 
 
+class Gates(Part, frozen=True, kw_only=True):
+    """What a model may lose in some group of people, and an INT8 graph against the float graph (only tightened)."""
+
+    smallest_group: Annotated[int, Meta(ge=5)] = SMALLEST
+    """Fewest positives (for sensitivity) and negatives (for specificity; both for AUROC) that a group is shown with.
+
+    With fewer, an interval spans most of the scale and single people could be recognised.
+    """
+    group_fall: Annotated[float, Meta(ge=0, le=0.5)] = 0.1
+    """How far a group's sensitivity may fall below that of all, before `pack` demands a reason."""
+    auroc_loss: Annotated[float, Meta(ge=0, le=AUROC_LOSS)] = AUROC_LOSS
+    """Largest fall of the AUROC by quantisation."""
+    flips: Annotated[float, Meta(ge=0, le=FLIPS)] = FLIPS
+    """Largest fraction of verdicts that quantisation changes."""
+    sensitivity_loss: Annotated[float, Meta(gt=0, le=SENSITIVITY_LOSS)] = SENSITIVITY_LOSS
+    """Largest fall of the sensitivity by quantisation that its interval may reach."""
+    group_sensitivity_loss: Annotated[float, Meta(gt=0, le=GROUP_SENSITIVITY_LOSS)] = GROUP_SENSITIVITY_LOSS
+    """The same within each group of people."""
+
+
+class Unsure(Part, frozen=True, kw_only=True):
+    """When the box says UNSURE because the model cannot tell."""
+
+    coverage: Annotated[float, Meta(gt=0.5, lt=1)] = 0.95
+    """Share of those who have a finding, and of those who do not, whose answer is right or UNSURE."""
+    most: Annotated[float, Meta(ge=0, le=1)] = 0.2
+    """Largest share of people that may be UNSURE for a finding at its prevalence; 0: the model always answers."""
+
+
 class RecipeFinding(Finding, frozen=True, kw_only=True):
     """A finding with what only the workstation needs to know of it."""
 
@@ -113,6 +150,8 @@ class Recipe(Part, frozen=True, kw_only=True):
     """Prevalence for which predictive values are reported, of findings that state none of their own."""
     groups: tuple[str, ...] = ("sex", "age", "site", "view")
     """Columns the evaluation reports by; `age` is banded."""
+    gates: Gates = Gates()
+    unsure: Unsure = Unsure()
     zones: tuple[Zone, ...] = ()
 
     @property

@@ -41,6 +41,7 @@ def render_report(record: RunRecord, evaluation: Evaluation, pictures: Mapping[s
         number_interval=sentences.number_interval,
         percent_interval=sentences.percent_interval,
         signed_interval=sentences.signed_interval,
+        gap_words=sentences.gap_words,
         listed=sentences.listed,
         capital=sentences.capital,
         inline=sentences.inline,

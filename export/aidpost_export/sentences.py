@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from aidpost_device.bundle.variant import Estimate
 from aidpost_device.calibration.proportions import complement
 from aidpost_device.calibration.words import inline as inline
-from aidpost_export.figures import Evaluation, FindingFigures
+from aidpost_export.figures import Evaluation, FindingFigures, Gap
 from aidpost_export.statistics import Interval
 
 
@@ -53,6 +53,19 @@ def signed_interval(figure: Interval | None) -> str:
     return f"{signed(figure.value)} ({signed(figure.low)} to {signed(figure.high)})"
 
 
+def gap_words(gap: Gap | None) -> str:
+    """Write "-12 (-25 to +1), p 0.04", in percentage points, or that it is not shown."""
+    if gap is None:
+        return "not shown"
+    value, low, high = (_points(one) for one in (gap.value, gap.low, gap.high))
+    return f"{value} ({low} to {high}), p {gap.adjusted:.2g}"
+
+
+def _points(share: float) -> str:
+    text = f"{100 * share:+.0f}"
+    return "0" if float(text) == 0 else text.replace("-", "\N{MINUS SIGN}")
+
+
 def in_words(finding: FindingFigures, evaluation: Evaluation) -> tuple[str, ...]:
     """Say what the figures of one finding mean, one sentence each."""
     name, unit, one = inline(finding.name), evaluation.unit, "person" if evaluation.unit == "people" else "image"
@@ -64,6 +77,12 @@ def in_words(finding: FindingFigures, evaluation: Evaluation) -> tuple[str, ...]
         told.append(f"Of 100 {unit} with {name}, about {_count(finding.sensitivity)} are {done}{missed}.")
     if finding.specificity:
         told.append(f"Of 100 {unit} without {name}, about {_count(finding.specificity)} are not {done}.")
+    if finding.abstention and finding.abstention.answers.missed and finding.abstention.unsure:
+        seen = _count(finding.abstention.answers.missed)
+        told.append(
+            f"With UNSURE, which asks a person to read about {_count(finding.abstention.unsure)} of 100 {unit}, about "
+            f"{seen} of 100 {unit} with {name} get CLEAR."
+        )
     place = f"Where {_share_words(finding.prevalence)} {unit} {have} {name}" if finding.prevalence is not None else ""
     if finding.positive_predictive_value:
         count = _count(finding.positive_predictive_value)

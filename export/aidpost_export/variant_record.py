@@ -24,6 +24,7 @@ from aidpost_export.adopted import ADOPTED
 from aidpost_export.errors import RunError
 from aidpost_export.quantise import Method, Scheme
 from aidpost_export.run import RunFolder
+from aidpost_export.sensitivity_gate import SensitivityChange
 
 FLOAT = "float32"
 """Name of the float variant."""
@@ -61,6 +62,8 @@ class Attempt(Section, frozen=True, kw_only=True):
     """Fraction of verdicts on the calibration cases that differ from the float graph's; the worst finding's."""
     speed: float | None
     """Float latency over this graph's; None where it was not timed here."""
+    sensitivity: tuple[SensitivityChange, ...] = ()
+    """What it changed in those with a finding that refers, over all and in each group; where judged, and where not."""
     refusals: tuple[str, ...]
     """Why it was refused, in words; empty for the one that ships."""
 

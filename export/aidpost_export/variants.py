@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from aidpost_device.bundle.variant import FindingNumbers, Quantisation
+from aidpost_device.bundle.variant import Abstention, FindingNumbers, Quantisation
 from aidpost_device.engine import Prediction, Target
 from aidpost_export.errors import ParityError, RunError
-from aidpost_export.gates import Calibrated, compare, recalibrate
+from aidpost_export.gates import Calibrated, Change, compare, recalibrate, sensitivity_gate
 from aidpost_export.graph import PARITY, DeviceGraph, check_parity, export_graph, set_temperature, torch_outputs
 from aidpost_export.latency import speed_ratio
 from aidpost_export.measure import calibrate
@@ -28,6 +28,8 @@ from aidpost_export.progress import Reporter
 from aidpost_export.quantise import ROWS, Candidate, Quantiser, Scheme, candidates
 from aidpost_export.run import RunFolder
 from aidpost_export.scoring import open_session, score
+from aidpost_export.sensitivity_gate import SensitivityChange
+from aidpost_export.unsure import fit_limits
 from aidpost_export.variant_record import (
     FLOAT,
     SCHEMES,
@@ -137,15 +139,20 @@ class Bench:
         """Hold one INT8 graph against the gates; give its calibrated outputs when it passes."""
         logits = self._logits(self._score(graph, self._rows, f"Judging {name}"))
         if not np.isfinite(logits).all():
-            return _attempt(name, candidate, -1.0, 1.0, None, ("its outputs are not finite numbers",)), None
+            return _attempt(name, candidate, Change(-1.0, 1.0), None, ("its outputs are not finite numbers",)), None
         targets = self.cases.targets[self._rows]
         patients = [self.cases.patients[i] for i in self._rows]
         found = recalibrate(logits, targets, patients, self.recipe, self._reference)
         change = compare(found, self._reference, targets)
         here = platform.machine() in _ARCHITECTURES[scheme]
         speed = speed_ratio(self._graph, graph, np.array(self.pixels[self._rows[:1]])) if here else None
-        refusals = change.refusals(speed)
-        return _attempt(name, candidate, change.auroc, change.flips, speed, refusals), None if refusals else found
+        sensitivity = sensitivity_gate(found, self._reference, self.cases, self._rows, self.recipe)
+        refusals = change.refusals(speed, self.recipe.gates) + tuple(
+            f"it may find too few of those with {one.label}: {one.words}; {100 * one.allowed:g} are allowed"
+            for one in sensitivity
+            if one.refused
+        )
+        return _attempt(name, candidate, change, speed, refusals, sensitivity), None if refusals else found
 
     def _accept(self, name: str, graph: bytes, found: Calibrated, quantisation: Quantisation) -> VariantRecord:
         """Put the refitted temperature into the graph, see that it works there, and keep the graph."""
@@ -165,6 +172,7 @@ class Bench:
             label: FindingNumbers(
                 temperature=float(found.temperature[k]),
                 operating_point=found.points[k],
+                abstention=self._limits(found, k),
                 reference=_tenths(found.probability[:, k]),
             )
             for k, label in enumerate(self.recipe.labels)
@@ -176,6 +184,13 @@ class Bench:
             quantisation=quantisation,
             findings=numbers,
         )
+
+    def _limits(self, found: Calibrated, k: int) -> Abstention | None:
+        """Limits to abstain between, from this graph's own probabilities of the cases that the box decides."""
+        rows = self._rows[found.decided[:, k]]
+        probability, target = found.probability[found.decided[:, k], k], self.cases.targets[rows, k]
+        patients = np.array(self.cases.patients)[rows]
+        return fit_limits(self.recipe, k, probability, target, found.points[k].threshold, patients)[0]
 
     def _score(self, graph: bytes, rows: NDArray[np.intp], description: str) -> Prediction:
         with self._reporter.bar(description, len(rows)) as bar:
@@ -198,15 +213,21 @@ class Bench:
 
 
 def _attempt(
-    name: str, candidate: Candidate, auroc: float, flips: float, speed: float | None, refusals: tuple[str, ...]
+    name: str,
+    candidate: Candidate,
+    change: Change,
+    speed: float | None,
+    refusals: tuple[str, ...],
+    sensitivity: tuple[SensitivityChange, ...] = (),
 ) -> Attempt:
     return Attempt(
         name=name,
         calibration=candidate.calibration,
         float_stages=candidate.float_stages,
-        auroc_change=auroc,
-        flips=flips,
+        auroc_change=change.auroc,
+        flips=change.flips,
         speed=speed,
+        sensitivity=sensitivity,
         refusals=refusals,
     )
 

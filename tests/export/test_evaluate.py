@@ -26,10 +26,11 @@ from aidpost_export.card import write_card
 from aidpost_export.commands.evaluate import evaluate as evaluate_command
 from aidpost_export.errors import RunError
 from aidpost_export.evaluate import evaluate, read_evaluation
-from aidpost_export.figures import SMALLEST, AgeFigures, Evaluation, GroupFigures
+from aidpost_export.figures import AgeFigures, Evaluation, GroupFigures
 from aidpost_export.groups import age_band, group_values
 from aidpost_export.issues import Issue, Kind
 from aidpost_export.progress import SilentReporter
+from aidpost_export.recipe import SMALLEST
 from aidpost_export.run import RunFolder
 from aidpost_export.sentences import inline, listed, number, percent, percent_interval, signed
 from aidpost_export.statistics import auroc

@@ -20,6 +20,7 @@ from aidpost_export.measure import calibrate
 from aidpost_export.network import load_network
 from aidpost_export.progress import SilentReporter
 from aidpost_export.quantise import Candidate, candidates
+from aidpost_export.recipe import Gates
 from aidpost_export.rounding import round_weights
 from aidpost_export.run import RunFolder
 from aidpost_export.scoring import open_session, score
@@ -111,7 +112,7 @@ def test_of_equal_thresholds_the_one_in_the_widest_gap_is_taken() -> None:
     ],
 )
 def test_each_gate_refuses_in_words(change: Change, speed: float | None, refusals: list[str]) -> None:
-    told = change.refusals(speed)
+    told = change.refusals(speed, Gates())
     assert len(told) == len(refusals)
     assert all(words.startswith(start) for words, start in zip(told, refusals, strict=True))
 

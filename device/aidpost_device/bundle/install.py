@@ -144,10 +144,8 @@ def _try_out(verified: VerifiedBundle, prepare: Prepare, target: Target) -> str:
     def prepare_golden(name: str, data: bytes) -> NDArray[np.uint8]:
         return prepare(name, data, spec)
 
-    engines = golden.accepted_engines(verified, target, prepare_golden, probe=True)
-    if not golden.is_speed_unknown(verified.manifest, target):
-        return next(engines).variant.name
-    return fastest(list(engines)).variant.name
+    engines = list(golden.accepted_engines(verified, target, prepare_golden, probe=True))
+    return (engines[0] if len(engines) == 1 else fastest(engines)).variant.name
 
 
 def _is_intact(home: Home, name: str, slot: Slot) -> bool:

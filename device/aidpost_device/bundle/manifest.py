@@ -279,6 +279,9 @@ def _check(manifest: Manifest) -> None:
         require((variant.distance is not None) <= manifest.outputs.distance, f"variant {variant.name}'s distance")
         for numbers in variant.findings.values():
             require(len(numbers.reference) in (0, 10), f"variant {variant.name}'s reference has not ten bins")
+            limits, threshold = numbers.abstention, numbers.operating_point.threshold
+            around = limits is None or limits.low <= threshold <= limits.high
+            require(around, f"variant {variant.name} abstains beside its threshold")
         referenced += [variant.file, *variant.golden.values()]
     for member in referenced:
         require(member in manifest.members, f"member {member!r} is referred to but not listed")

@@ -39,7 +39,7 @@ class Slot(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     sha256: Sha256
     """Digest of the bundle file."""
     variant: Slug
-    """The variant chosen at install: the first that gave the golden outputs here, or the fastest of those."""
+    """The variant chosen at install: the fastest of those that gave the golden outputs here."""
 
     @property
     def file(self) -> str:

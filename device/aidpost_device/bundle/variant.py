@@ -51,13 +51,15 @@ class Abstention(Section, frozen=True, kw_only=True):
     """Probabilities strictly between the two limits are UNSURE (class-conditional split conformal prediction)."""
 
     low: Probability
-    """At or below it, fewer than 1 - `coverage` of those who have the finding are expected."""
+    """At or below it, at most 1 - `coverage` of those who have the finding are expected."""
     high: Probability
-    """At or above it, fewer than 1 - `coverage` of those who do not have it are expected."""
+    """At or above it, at most 1 - `coverage_without` of those who do not have it are expected."""
     coverage: Fraction
-    """Share of new cases of either kind whose answer is right or UNSURE that the limits were chosen for."""
+    """Share of new cases with the finding whose answer is right or UNSURE that `low` was chosen for."""
+    coverage_without: Fraction | None = None
+    """The same of new cases without it, for `high`; None where `high` is the threshold and promises them nothing."""
     unsure: Fraction
-    """Share of the cases they were chosen on that is UNSURE."""
+    """Share of people that is UNSURE at the recipe's prevalence, from the cases that the limits were chosen on."""
 
 
 class Distance(Section, frozen=True, kw_only=True):

@@ -99,6 +99,7 @@ def decoding() -> Iterator[Prepare]:
 
 def _lines(entry: Entry, now: date | None) -> Iterator[str]:
     """Describe one installed bundle: what it is, then what is wrong with it."""
+    from aidpost_device.bundle.acceptances import acceptances_line
     from aidpost_device.bundle.admit import expiry_alarm
 
     slot, manifest = entry.slot, entry.manifest
@@ -111,5 +112,7 @@ def _lines(entry: Entry, now: date | None) -> Iterator[str]:
         yield f"hint: {entry.problem.hint}"
     if manifest and entry.active and (alarm := expiry_alarm(manifest, now)):
         yield alarm
+    if manifest and (accepted := acceptances_line(manifest)):
+        yield accepted
     if manifest and manifest.provenance.synthetic:
         yield "made from generated images: for practice only, not for people"

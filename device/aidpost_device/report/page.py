@@ -10,6 +10,7 @@ from importlib.resources import files
 from jinja2 import Environment, StrictUndefined
 
 from aidpost_device import __version__
+from aidpost_device.bundle.acceptances import acceptances_line
 from aidpost_device.bundle.manifest import Manifest
 from aidpost_device.bundle.variant import Estimate, Variant
 from aidpost_device.decision import FindingDecision, Word
@@ -98,6 +99,7 @@ def render(header: Header, digest: Digest, pictures: Mapping[str, Picture]) -> s
         has_map=manifest.outputs.map != "none",
         notes=sorted({note for card in cards for note in card.notes}),
         rejection_limit=REJECTIONS,
+        accepted=acceptances_line(manifest),
     )
 
 

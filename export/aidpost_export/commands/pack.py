@@ -27,6 +27,7 @@ import click
 @click.option("--version", default="1.0.0", show_default=True, help="Version for people.")
 @click.option("--build", type=click.IntRange(1), help="Counter that must grow; by default the minutes since 2020.")
 @click.option("--site", default="", help="Where it is to be used.")
+@click.option("--accept", metavar="REASON", help="Why people in some group may be served worse than the recipe allows.")
 @click.option("--expires", type=click.DateTime(["%Y-%m-%d"]), help="Last day on which boxes install it.")
 def pack(
     run: Path,
@@ -38,10 +39,13 @@ def pack(
     build: int | None,
     site: str,
     expires: date | None,
+    accept: str | None,
 ) -> None:
     """Pack a signed bundle for the boxes: graphs, golden vectors, card, evidence and bill of materials.
 
     RUN is a folder that `aidpost export adapt` made; it is quantised and evaluated first where that was not done.
+    It refuses when a group of people is served worse than the recipe allows, unless --accept gives a reason, which
+    the bundle and its card then state.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: waiting threads leave the cores to others
     from aidpost_device.bundle.signature import load_private
@@ -53,10 +57,19 @@ def pack(
 
     require_folder(out)
     label = Label(name, version, build or default_build(), site, expires.strftime("%Y-%m-%d") if expires else None)
-    packed = run_pack(RunFolder(run), load_private(key), targets, label, ConsoleReporter())  # type: ignore[arg-type]
+    packed = run_pack(
+        RunFolder(run),
+        load_private(key),
+        targets,  # type: ignore[arg-type]
+        label,
+        ConsoleReporter(),
+        accept=accept,
+    )
     write_durably(out, packed.content)
     manifest = packed.manifest
     click.echo(f"{out}: {manifest.name} {manifest.version}, build {manifest.build}, {len(packed.content) / 1e6:.1f} MB")
     for target, variants in manifest.targets.items():
         click.echo(f"  {target}: {', '.join(variants)}")
+    for one in manifest.acceptances:
+        click.echo(f"  {'accepted' if one.reason else 'not judged'}: {one.subject}: {one.found}")
     click.echo(f"Next, on a box: aidpost device install {out}")
