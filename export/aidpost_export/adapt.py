@@ -14,7 +14,7 @@ import torch
 from aidpost_export.cases import Cases
 from aidpost_export.compute import Compute, settle_compute
 from aidpost_export.dataset import build_cases, is_synthetic, prepare_cases, read_dataset
-from aidpost_export.index import read_index
+from aidpost_export.index import lacking, read_index
 from aidpost_export.learnt import read_learnt
 from aidpost_export.network import NetworkRecord, load_base, named_record, random_network
 from aidpost_export.progress import Reporter
@@ -52,6 +52,8 @@ def adapt(
     torch.manual_seed(seed)
     network = load_base(base, findings) if base else random_network(named_record(architecture, findings), findings)
     learnt, index = read_learnt(base), read_index(data, recipe.recipe)
+    for column in lacking(index, recipe.recipe):
+        reporter.note(f"{index.name} has no column {column!r}: nothing will be known of these groups.")
     run.mkdir(parents=True, exist_ok=True)
     scans = read_dataset(data, recipe.recipe, reporter, scratch=run, index=index)
     cases, _ = build_cases(

@@ -91,6 +91,11 @@ def read_index(folder: Path, recipe: Recipe) -> Index:
     return Index(path.name, tuple(heading), rows)
 
 
+def lacking(index: Index, recipe: Recipe) -> list[str]:
+    """Name the columns to report by that the index does not have and no DICOM header can fill."""
+    return [name for name in recipe.groups if name not in index.columns and name not in HEADER_COLUMNS]
+
+
 def read_table(path: Path) -> list[list[str]]:
     """Read a CSV file as spreadsheets write it: with or without a byte-order mark, with commas or semicolons."""
     try:

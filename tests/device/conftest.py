@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from aidpost_device.bundle import install as installation
 from aidpost_device.bundle import trust_file
 from aidpost_device.bundle.install import Installed, install
 from aidpost_device.home import Home
@@ -55,6 +56,12 @@ def snapshot() -> Callable[[Path], dict[str, bytes | None]]:
         return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in paths}
 
     return look
+
+
+@pytest.fixture(autouse=True)
+def _no_stopwatch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Toy graphs take microseconds: which one is faster is chance, so the first that works is taken."""
+    monkeypatch.setattr(installation, "fastest", lambda engines: engines[0])
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import onnx
 import onnxruntime
@@ -417,7 +416,10 @@ def test_tolerances(found: Prediction, expected: Prediction, refused: str | None
 
 
 class TestTiming:
-    @pytest.mark.parametrize(("int8_ms", "float_ms", "winner"), [(3, 5, "int8"), (5, 3, "float"), (4, 4, "int8")])
+    @pytest.mark.parametrize(
+        ("int8_ms", "float_ms", "winner"),
+        [(3, 5, "int8"), (5, 3, "float"), (4, 4, "int8"), (104, 100, "int8"), (106, 100, "float")],
+    )
     def test_the_fastest_run_decides(self, bundle: VerifiedBundle, int8_ms: int, float_ms: int, winner: str) -> None:
         engines = [Engine.load(bundle, "int8"), Engine.load(bundle, "float")]
         # A warm-up round, in which int8 looks best, then one slow and one clean round.
@@ -432,10 +434,3 @@ class TestTiming:
             return now / 1000
 
         assert fastest(engines, rounds=2, clock=clock).variant.name == winner
-
-    @pytest.mark.parametrize(("speed", "unknown"), [(1.5, False), (None, True)])
-    def test_it_is_needed_where_the_workstation_could_not_judge(self, speed: float | None, unknown: bool) -> None:
-        manifest = bundles.draft(int8_speed=speed).manifest
-        assert golden.is_speed_unknown(manifest, "x86") is unknown
-        alone = msgspec.structs.replace(manifest, targets={"x86": ("int8",)})
-        assert golden.is_speed_unknown(alone, "x86") is False

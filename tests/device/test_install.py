@@ -142,8 +142,9 @@ class TestInstall:
         assert active_variant(trusting, "toy") == "float"
 
     @pytest.mark.parametrize("winner", ["int8", "float"])
-    def test_the_box_times_what_the_workstation_could_not(
-        self, trusting: Home, install_here: Install, monkeypatch: pytest.MonkeyPatch, winner: str
+    @pytest.mark.parametrize("speed", [None, 3.0])
+    def test_the_box_times_its_variants_whatever_the_workstation_said(
+        self, trusting: Home, install_here: Install, monkeypatch: pytest.MonkeyPatch, winner: str, speed: float | None
     ) -> None:
         timed: list[str] = []
 
@@ -152,9 +153,26 @@ class TestInstall:
             return next(engine for engine in engines if engine.variant.name == winner)
 
         monkeypatch.setattr(installation, "fastest", stopwatch)
-        install_here(bundles.draft(int8_speed=None).pack())
+        install_here(bundles.draft(int8_speed=speed).pack())
         assert timed == ["int8", "float"]
         assert active_variant(trusting, "toy") == winner
+
+    @pytest.mark.parametrize("names", [("int8",), ("float",)])
+    def test_one_variant_alone_is_not_timed(
+        self, trusting: Home, install_here: Install, monkeypatch: pytest.MonkeyPatch, names: tuple[str]
+    ) -> None:
+        monkeypatch.delattr(installation, "fastest")
+        install_here(bundles.draft().having(targets={"x86": names}).pack())
+        assert active_variant(trusting, "toy") == names[0]
+
+    def test_what_fails_its_golden_outputs_is_not_timed(
+        self, trusting: Home, install_here: Install, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delattr(installation, "fastest")
+        draft = bundles.draft()
+        file = "golden/noise-0.int8.f32"
+        install_here(draft.holding(file, shifted(draft.members[file], 0.01)).seal())
+        assert active_variant(trusting, "toy") == "float"
 
     def test_two_names_live_side_by_side(self, trusting: Home, install_here: Install, builds: dict[int, bytes]) -> None:
         install_here(builds[7])

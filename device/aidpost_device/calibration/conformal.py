@@ -60,17 +60,19 @@ def abstention(
         between = (score > low) & (score < high)
         return float(prevalence * between[positive].mean() + (1 - prevalence) * between[~positive].mean())
 
-    promises = [float(one) for one in np.arange(coverage, LOWEST, -STEP).round(4)]
-    lows = [(min(edge, threshold), one) for one in promises if (edge := _edge(score, positive, one, 0.0)) is not None]
-    highs = [
-        (max(-edge, threshold), one) for one in promises if (edge := _edge(-score, ~positive, one, -1.0)) is not None
-    ]
-    lower = next((one for one in lows if unsure(one[0], threshold) <= most_unsure), None)
-    if lower is None:
+    promises = np.arange(coverage, LOWEST, -STEP).round(4).tolist()
+    for promised in promises:
+        edge = _edge(score, positive, promised, 0.0)
+        if edge is not None and unsure(low := min(edge, threshold), threshold) <= most_unsure:
+            break
+    else:
         return None
-    low, promised = lower
-    options: list[tuple[float, float | None]] = [*highs, (threshold, None)]
-    high, promised_without = next(one for one in options if unsure(low, one[0]) <= most_unsure)
+    for promised_without in promises:
+        edge = _edge(-score, ~positive, promised_without, -1.0)
+        if edge is not None and unsure(low, high := max(-edge, threshold)) <= most_unsure:
+            break
+    else:
+        high, promised_without = threshold, None
     return Abstention(
         low=low, high=high, coverage=promised, coverage_without=promised_without, unsure=unsure(low, high)
     )
