@@ -69,6 +69,9 @@ def print_variants(made: Mapping[Target, TargetVariants], console: Console | Non
             table.add_row(name, signed(one.auroc_change), percent(one.flips), speed, ships)
         table.add_row("float32", "", "", "", "yes")
         out.print(table)
+        for change in found.attempts[-1].sensitivity if found.attempts and not found.attempts[-1].refusals else ():
+            if not change.column:
+                out.print(Text(f"{found.attempts[-1].name}, sensitivity for {change.label}, {change.words}."))
         if found.note:
             out.print(Text(found.note))
 

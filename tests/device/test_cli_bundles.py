@@ -10,10 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
+import msgspec
 import pytest
 
 from aidpost_device.bundle import signature
 from aidpost_device.bundle.install import Prepare, active_bundle
+from aidpost_device.bundle.manifest import Acceptance
 from aidpost_device.bundle.trust import Statement, sign_update
 from aidpost_device.cli import bundles as bundles_cli
 from aidpost_device.cli import device as device_cli
@@ -94,6 +96,22 @@ def test_golden_inputs_are_decoded_as_scans_are(home: Home, public: Path, tmp_pa
         assert done.returncode == 0, done.stderr
         assert done.stderr == ""
     assert active_bundle(home).manifest.build == 4
+
+
+def test_what_a_bundle_was_packed_in_spite_of_is_said(run: Run, public: Path, tmp_path: Path) -> None:
+    run("trust", "add", public, "--yes")
+    unfair = Acceptance(gate="group", subject="opacity: sex F", found="sensitivity 60%", reason="few women so far")
+    few = msgspec.structs.replace(unfair, subject="opacity: age 65+", found="not shown: 3 positives", reason="")
+    assert run("install", bundle_file(tmp_path, 4, acceptances=(unfair, few, few)))[0] == 0
+    out = run("bundles")[1]
+    assert "  packed in spite of 1 gate, accepted by a person; 2 things not judged for lack of cases\n" in out
+
+
+def test_a_bundle_that_passed_everything_says_nothing_of_it(run: Run, public: Path, tmp_path: Path) -> None:
+    run("trust", "add", public, "--yes")
+    assert run("install", bundle_file(tmp_path, 4))[0] == 0
+    out = run("bundles")[1]
+    assert "in spite of" not in out and "not judged" not in out
 
 
 def test_a_refused_bundle(run: Run, home: Home, public: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from aidpost_device.bundle.assemble import list_members
-from aidpost_device.bundle.manifest import AgeRange, Finding, Manifest
+from aidpost_device.bundle.manifest import Acceptance, AgeRange, Finding, Manifest
 from aidpost_device.decision import FindingDecision, Word, decide_scan
 from aidpost_device.in_force import SitePrevalence, SiteSettings, SiteThreshold, in_force
 from aidpost_device.reason import Reason
@@ -377,6 +377,16 @@ def test_the_page_says_whose_threshold_and_prevalence_were_used(listed: Manifest
     without = Outline(page_of(listed, digest_of(scan("a", found(Word.REFER, 0.8))))).text
     assert "instead of" not in without
     assert "here 0." not in without
+
+
+def test_the_page_lists_what_the_bundle_was_packed_in_spite_of(listed: Manifest) -> None:
+    accepted = Acceptance(gate="group", subject="opacity: sex F", found="sensitivity 60%", reason="read twice here")
+    few = Acceptance(gate="group", subject="opacity: age 65+", found="not shown: 3 positives", reason="")
+    text = Outline(page_of(msgspec.structs.replace(listed, acceptances=(accepted, few)), digest_of(rejected()))).text
+    assert "packed in spite of 1 gate, accepted by a person; 1 thing not judged" in text
+    assert "opacity: sex F: sensitivity 60%. Accepted because: read twice here" in text
+    assert "opacity: age 65+: not shown: 3 positives." in text
+    assert "did not prove" not in Outline(page_of(listed, digest_of(rejected()))).text
 
 
 def test_an_incomplete_page_says_so(listed: Manifest) -> None:

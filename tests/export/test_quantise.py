@@ -24,6 +24,8 @@ from aidpost_export.recipe import Gates
 from aidpost_export.rounding import round_weights
 from aidpost_export.run import RunFolder
 from aidpost_export.scoring import open_session, score
+from aidpost_export.sensitivity_gate import SensitivityChange
+from aidpost_export.statistics import Interval
 from aidpost_export.variant_record import FLOAT, graph_file, read_graph, read_logits, read_variants
 from aidpost_export.variants import make_variants
 
@@ -176,6 +178,8 @@ def test_what_passes_ships_before_the_float_graph_and_targets_share_it(made: Run
         assert (quantisation.speed, attempt.speed) == (speed, speed)
         assert quantisation.auroc_change >= -0.005
         assert quantisation.flips <= 0.01
+        assert [one.subject for one in attempt.sensitivity] == ["all", "sex F", "sex M"]
+        assert all("not judged" in one.words for one in attempt.sensitivity), "so few cases prove nothing"
 
 
 @pytest.mark.parametrize("name", ["int8-u8s8", "int8-s8s8"])
@@ -209,6 +213,13 @@ def test_the_numbers_of_each_variant_are_its_own_and_describe_its_graph(made: Ru
         assert (found.probability[~positive, 0] < point.threshold).mean() == pytest.approx(point.specificity.value)
         assert point.sensitivity.value >= point.target_sensitivity
         assert sum(numbers.reference) == pytest.approx(1)
+        limits = numbers.abstention
+        assert limits is not None
+        assert limits.low <= point.threshold <= limits.high
+        assert (found.probability[positive, 0] > limits.low).mean() >= limits.coverage
+        between = (found.probability[:, 0] > limits.low) & (found.probability[:, 0] < limits.high)
+        share = 0.1 * between[positive].mean() + 0.9 * between[~positive].mean()
+        assert limits.unsure == pytest.approx(share, abs=0.02)
         logits = read_logits(made, record.name)[rows, 0]
         expected = 1 / (1 + np.exp(-logits / numbers.temperature))
         np.testing.assert_allclose(found.probability[:, 0], expected, atol=1e-4)
@@ -260,6 +271,33 @@ def test_a_graph_that_is_no_faster_is_refused(copy: RunFolder, monkeypatch: pyte
     assert all("no faster here (0.90 times" in " ".join(one.refusals) for one in found["x86"].attempts)
     # Where the box is of another kind the box itself decides.
     assert [one.name for one in found["pi4"].variants] == ["int8-s8s8", FLOAT]
+
+
+def test_a_graph_that_may_lose_the_ill_is_refused_and_the_record_says_so(
+    copy: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reuse_float_graph(copy, monkeypatch)
+    lost = SensitivityChange(
+        label="bright",
+        column="sex",
+        value="F",
+        positives=60,
+        lost=2,
+        gained=0,
+        change=Interval(value=-2 / 60, low=-0.08, high=0.0),
+        allowed=0.02,
+    )
+    monkeypatch.setattr(variants, "speed_ratio", lambda *_: FAST)
+    monkeypatch.setattr(variants, "sensitivity_gate", lambda *_: (lost,))
+    monkeypatch.setattr(variants, "candidates", lambda stages: (Candidate("minmax", 1),))
+    found = make_variants(copy, ["pi4"], SilentReporter())["pi4"]
+    assert [one.name for one in found.variants] == [FLOAT]
+    (attempt,) = found.attempts
+    assert attempt.refusals == (
+        "it may find too few of those with bright: sex F: 2 of 60 lost, 0 gained, -3.3 points (down to -8.0); "
+        "2 are allowed",
+    )
+    assert read_variants(copy)["pi4"].attempts[0].sensitivity == (lost,)
 
 
 def test_outputs_of_another_network_are_noticed(copy: RunFolder) -> None:
