@@ -53,7 +53,7 @@ def main() -> None:
             rows.append([name, f"never: {one.unlimited}", *[""] * 6])
             continue
         limits, own = found.limits, found.answers
-        without = "–" if limits.coverage_without is None else percent(limits.coverage_without)
+        without = "nothing" if limits.coverage_without is None else percent(limits.coverage_without)
         rows.append(
             [
                 name,

@@ -19,7 +19,7 @@ from aidpost_device.prepare import prepare_bytes
 from aidpost_export.cases import Cases, unstated_patients
 from aidpost_export.dataset import build_cases, dataset_digest, is_synthetic, prepare_cases, read_dataset
 from aidpost_export.errors import DatasetError, RunError
-from aidpost_export.index import read_index
+from aidpost_export.index import lacking, read_index
 from aidpost_export.learnt import Learnt, read_learnt
 from aidpost_export.phantoms.dicom import Machine, Person, dicom_film, write_dicom
 from aidpost_export.progress import SilentReporter
@@ -228,6 +228,14 @@ def test_an_index_that_is_no_table_is_refused(
     with pytest.raises(DatasetError, match=words) as error:
         build_cases(tmp_path, recipe, seed=0)
     assert error.value.hint
+
+
+def test_columns_to_report_by_that_the_index_lacks_are_named(sound: tuple[Path, Rows], recipe: Recipe) -> None:
+    folder, _ = sound
+    more = msgspec.structs.replace(recipe, groups=("sex", "ward", "site"))
+    found = lacking(read_index(folder, more), more)
+    assert "ward" in found
+    assert "sex" not in found, "a DICOM header may state it"
 
 
 def test_headings_are_known_as_people_write_them(sound: tuple[Path, Rows], recipe: Recipe) -> None:

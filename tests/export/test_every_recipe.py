@@ -32,7 +32,8 @@ def test_the_recipe_goes_the_whole_way(name: str, tmp_path: Path, home: Home) ->
     call("export", "quantize", run, "--target", host_target())
     call("export", "evaluate", run)
     call("export", "keygen", key)
-    call("export", "pack", run, "--key", key, "--target", host_target(), "--out", bundle)
+    call("export", "pack", run, "--key", key, "--target", host_target(), "--out", bundle,
+         "--accept", "Drawn images for this test alone")  # fmt: skip
     call("device", "trust", "add", f"{key}.pub", "--yes")
     call("device", "install", bundle)
     call("device", "screen", tmp_path / "data" / "images", "--out", tmp_path / "results")
