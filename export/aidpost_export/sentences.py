@@ -80,8 +80,8 @@ def in_words(finding: FindingFigures, evaluation: Evaluation) -> tuple[str, ...]
     if finding.abstention and finding.abstention.answers.missed and finding.abstention.unsure:
         seen, missed = _count(finding.abstention.unsure), _count(finding.abstention.answers.missed)
         told.append(
-            f"That is by the threshold alone. UNSURE asks a person to read about {seen} of 100 {unit}; then about {missed} "
-            f"of 100 {unit} with {name} get CLEAR."
+            f"That is by the threshold alone. UNSURE asks a person to read about {seen} of 100 {unit}; then about "
+            f"{missed} of 100 {unit} with {name} get CLEAR."
         )
     place = f"Where {_share_words(finding.prevalence)} {unit} {have} {name}" if finding.prevalence is not None else ""
     if finding.positive_predictive_value:
