@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aidpost_device.bundle.manifest import Acceptance
-from aidpost_export.figures import Evaluation, FindingFigures
+from aidpost_export.figures import AbstentionFigures, Evaluation, FindingFigures
 from aidpost_export.recipe import Recipe
 from aidpost_export.sentences import gap_words, number, number_interval, percent, percent_interval, prevalences
 from aidpost_export.variant_record import TargetVariants
@@ -97,27 +97,36 @@ def _group_row(figures: FindingFigures, position: int) -> list[str]:
 
 def _unsure(evaluation: Evaluation) -> str:
     header = ["finding", "between", "people UNSURE", "right or UNSURE, with it", "without", "missed", "sensitivity"]
-    rows, never = [], []
-    for figures in evaluation.findings:
-        if (found := figures.abstention) is None:
-            never.append(f"{figures.name}: never because of the probability; {figures.unlimited}.")
-            continue
-        own = found.answers
-        rows.append(
-            [
-                figures.name,
-                f"{number(found.limits.low)} and {number(found.limits.high)}",
-                percent_interval(found.unsure),
-                *(percent_interval(one) for one in (own.covered_with, own.covered_without, own.missed)),
-                f"{percent_interval(own.sensitivity)}; of those answered {percent_interval(own.sensitivity_answered)}",
-            ]
-        )
+    found = [(one.name, one.abstention) for one in evaluation.findings]
+    found += [
+        (f"{one.label} by {variant.name}", one.abstention)
+        for variant in (evaluation.device.variants if evaluation.device else ())
+        if variant.precision == "int8"
+        for one in variant.findings
+    ]
+    rows = [_unsure_row(name, figures) for name, figures in found if figures]
+    never = [
+        f"{one.name}: never because of the probability; {one.unlimited}."
+        for one in evaluation.findings
+        if one.abstention is None
+    ]
     return "\n\n".join([*([_table(header, rows)] if rows else []), *never])
+
+
+def _unsure_row(name: str, found: AbstentionFigures) -> list[str]:
+    own = found.answers
+    return [
+        name,
+        f"{number(found.limits.low)} and {number(found.limits.high)}",
+        percent_interval(found.unsure),
+        *(percent_interval(one) for one in (own.covered_with, own.covered_without, own.missed)),
+        f"{percent_interval(own.sensitivity)}; of those answered {percent_interval(own.sensitivity_answered)}",
+    ]
 
 
 def _accepted(accepted: Sequence[Acceptance]) -> str:
     if not accepted:
-        return "Nothing: every group could be judged, and none falls below what the recipe allows."
+        return "Nothing: no group that could be judged falls below what the recipe allows."
     lines = [f"- {one.subject}: {one.found}. Accepted because: {one.reason}" for one in accepted if one.reason]
     lines += [f"- {one.subject}: {one.found}. This is no pass." for one in accepted if not one.reason]
     return "\n".join(lines)

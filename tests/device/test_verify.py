@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -92,6 +93,12 @@ def edited(change: Callable[[dict[str, object]], object]) -> Change:
         return draft.seal(msgspec.json.encode(values, order="sorted"))
 
     return run
+
+
+def _abstain(values: dict[str, Any], low: float, high: float) -> None:
+    """Let the box be UNSURE between two limits."""
+    limits = {"low": low, "high": high, "coverage": 0.95, "coverage_without": None, "unsure": 0.1}
+    values["variants"][0]["findings"]["opacity"]["abstention"] = limits
 
 
 def modelled(change: Callable[[onnx.ModelProto], object], file: str = "model.onnx") -> Change:
@@ -276,6 +283,11 @@ TAMPERED: dict[str, Case] = {
         "tag",
     ),
     "unsafe version": (edited(lambda values: values.update(version="1/../../x")), ManifestError, "version"),
+    "limits beside the threshold": (
+        edited(lambda values: _abstain(values, low=0.6, high=0.7)),
+        ManifestError,
+        "abstains beside its threshold",
+    ),
     "expiry that is no day": (edited(lambda values: values.update(expires="2026-02-30")), ManifestError, "2026-02-30"),
     "a table": (
         lambda draft: draft.having(input=TableInput(fields=(Field(name="age", type="number", unit="a"),))).seal(),

@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from aidpost_device.bundle.variant import Estimate, FindingNumbers, Quantisation
+from aidpost_device.bundle.variant import Abstention, Estimate, FindingNumbers, Quantisation
 from aidpost_device.calibration.proportions import confusion
 from aidpost_device.calibration.threshold import choose_threshold
 from aidpost_device.errors import CalibrationError
@@ -42,6 +42,7 @@ from aidpost_export.variant_record import (
     VariantRecord,
     inputs_digest,
     read_logits,
+    read_variants,
     write_graph,
     write_logits,
     write_variants,
@@ -216,7 +217,9 @@ def test_a_strong_probe_is_called_out(tmp_path: Path) -> None:
 def write_device(run: RunFolder, worse: float) -> None:
     """What `quantize` leaves: the float graph, an INT8 graph whose logits are `worse` and a refused candidate."""
     before = evaluate(run, SILENT).findings[0]
-    numbers = {before.label: FindingNumbers(temperature=before.temperature, operating_point=before.operating_point)}
+    point = before.operating_point
+    limits = Abstention(low=point.threshold * 0.5, high=point.threshold, coverage=0.95, unsure=0.1)
+    numbers = {before.label: FindingNumbers(temperature=before.temperature, operating_point=point, abstention=limits)}
     noise = np.random.default_rng(1).normal(size=run.logits().shape) * worse
     names = (FLOAT, "int8-u8s8")
     for name in names:
@@ -280,6 +283,13 @@ def test_device_graphs_are_measured_on_the_validation_cases(tmp_path: Path) -> N
     assert changed.change is not None and changed.auroc is not None and same.auroc is not None
     assert changed.change.value == pytest.approx(changed.auroc.value - same.auroc.value)
     assert same.flips is None and found["int8-u8s8"].speed == 2.25
+    own = changed.abstention
+    assert own is not None and own.answers.missed is not None and own.answers.unsure is not None
+    told = f"int8-u8s8 has its own limits for UNSURE (pneumonia): {percent_interval(own.unsure)} of people UNSURE"
+    assert told in text_of((run.path / "report.html").read_text())
+    card = write_card("# A card", run.recipe().recipe, evaluation, list(read_variants(run).values()))
+    assert f"| pneumonia by int8-u8s8 | {number(own.limits.low)} and {number(own.limits.high)} |" in card
+    assert [one.positives for one in changed.groups] == [one.positives for one in evaluation.findings[0].groups]
     cases, point = run.cases(), evaluation.findings[0].operating_point
     rows = cases.where("validation")
     verdicts = [

@@ -48,6 +48,7 @@ def pack(
     the bundle and its card then state.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: waiting threads leave the cores to others
+    from aidpost_device.bundle.acceptances import unjudged_line
     from aidpost_device.bundle.signature import load_private
     from aidpost_device.durable import write_durably
     from aidpost_export.pack import Label, default_build, require_folder
@@ -71,5 +72,8 @@ def pack(
     for target, variants in manifest.targets.items():
         click.echo(f"  {target}: {', '.join(variants)}")
     for one in manifest.acceptances:
-        click.echo(f"  {'accepted' if one.reason else 'not judged'}: {one.subject}: {one.found}")
+        if one.reason:
+            click.echo(f"  accepted: {one.subject}: {one.found}")
+    if line := unjudged_line(manifest):
+        click.echo(f"  {line}: the card and the box's report list them")
     click.echo(f"Next, on a box: aidpost device install {out}")
