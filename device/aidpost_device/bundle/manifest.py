@@ -127,7 +127,7 @@ class Outputs(Section, frozen=True, kw_only=True):
 
 
 class Zone(Section, frozen=True, kw_only=True):
-    """A named region of the prepared image, in fractions of its height and width, origin at the top left."""
+    """A named region of the scan inside its black borders, in fractions of its height and width from the top left."""
 
     name: Label
     left: Fraction

@@ -19,6 +19,7 @@ COLUMNS = (
     "finding_decision",
     "decision",
     "reasons",
+    "region",
     "bundle",
     "bundle_version",
     "variant",
@@ -28,7 +29,8 @@ COLUMNS = (
     "threshold",
     "local_probability",
 )
-"""`decision` is the study's, `finding_decision` the finding's; reasons are separated by a semicolon.
+"""`decision` is the study's, `finding_decision` the finding's; reasons are separated by a semicolon; `region` is empty
+where the model's map names none.
 
 A rejected file has one line, with neither finding nor probability; its study where its header says which.
 """
@@ -57,7 +59,7 @@ class CsvTable:
 
     def _rejected(self, row: RejectedRow) -> tuple[object, ...]:
         path, nothing = path_text(row.path), ""
-        facts = (path, row.sha256 or nothing, row.study, nothing, nothing, nothing, Word.REJECTED, row.reason)
+        facts = (path, row.sha256 or nothing, row.study, nothing, nothing, nothing, Word.REJECTED, row.reason, nothing)
         return (*facts, *self._offered, nothing, nothing, nothing, f"{row.milliseconds:.1f}", nothing, nothing)
 
 
@@ -74,6 +76,7 @@ def _lines(row: ScanRow) -> list[tuple[object, ...]]:
             found.word,
             row.decision,
             ";".join((*found.reasons, *row.study_reasons)),
+            found.region,
             *model,
             row.decoder,
             f"{row.milliseconds:.1f}",

@@ -40,6 +40,7 @@ def _read(row: ScanRow) -> dict[str, object]:
                 "threshold": found.threshold,
                 "decision": found.word,
                 "reasons": found.reasons,
+                "region": found.region,
             }
             for found in row.findings
         ],

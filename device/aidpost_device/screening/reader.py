@@ -18,6 +18,7 @@ from aidpost_device.errors import EngineError
 from aidpost_device.in_force import InForce
 from aidpost_device.quality import Quality, measure
 from aidpost_device.reason import Reason
+from aidpost_device.region import name_region
 from aidpost_device.report.picture import Picture, take
 from aidpost_device.report.rank import Rank, leading, rank
 from aidpost_device.screening.rejected import describe, person_of
@@ -57,6 +58,7 @@ class Reader:
         self._findings = manifest.findings
         self._mapped = manifest.outputs.map != "none"
         self._columns = manifest.outputs.quality
+        self._zones = manifest.zones if self._mapped else ()
         self.referring = frozenset(finding.label for finding in manifest.findings if finding.refers)
         """Labels of the findings that refer."""
         self.variant = engine.variant.name
@@ -87,6 +89,7 @@ class Reader:
                 unlike = Reason.UNLIKE_TRAINING
                 return Read(describe(scan, unlike, unlike.text, unlike.hint, self._engine.spec))
             decisions = self._decide(prediction, replace(facts, measures=self._measures(quality, prediction)))
+            decisions = self._locate(decisions, prediction, scan.pixels)
         except EngineError as error:
             return Read(describe(scan, ENGINE_FAILED, str(error), error.hint, self._engine.spec))
         milliseconds = scan.milliseconds + 1000 * (perf_counter() - started)
@@ -121,6 +124,17 @@ class Reader:
         return tuple(
             decide_finding(finding, self.rules[finding.label], float(p), facts, accepted, variant.quality)
             for finding, p in zip(self._findings, prediction.probability[0], strict=True)
+        )
+
+    def _locate(
+        self, decisions: tuple[FindingDecision, ...], prediction: Prediction, pixels: NDArray[np.uint8]
+    ) -> tuple[FindingDecision, ...]:
+        """Say where what refers, or what a person must look for, lies. A scan to be repeated points nowhere."""
+        return tuple(
+            replace(found, region=name_region(heat, self._zones, pixels))
+            if found.label in self.referring and found.word in (Word.REFER, Word.UNSURE)
+            else found
+            for found, heat in zip(decisions, prediction.map[0], strict=True)
         )
 
 

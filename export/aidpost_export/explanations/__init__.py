@@ -1,0 +1,1 @@
+"""Explanations that are checked: does the device graph's own map show what moved the probability?"""
