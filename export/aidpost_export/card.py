@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aidpost_device.bundle.manifest import Acceptance
+from aidpost_export.explanations.words import in_words, refusals, verdict
 from aidpost_export.figures import AbstentionFigures, Evaluation, FindingFigures
 from aidpost_export.recipe import Recipe
 from aidpost_export.sentences import gap_words, number, number_interval, percent, percent_interval, prevalences
@@ -34,6 +35,7 @@ def write_card(
         "## When the box says UNSURE\n\n" + _unsure(evaluation),
         "## Device graphs\n\n" + _graphs(evaluation, made),
         "## Accepted in spite of a gate\n\n" + _accepted(accepted),
+        "## Heat map\n\n" + _map(evaluation),
         "## Read before use\n\n" + _cautions(evaluation),
     ]
     if evaluation.synthetic:
@@ -181,6 +183,10 @@ def _graph_rows(evaluation: Evaluation, made: Sequence[TargetVariants]) -> list[
         if figures.name in records
         for finding in figures.findings
     ]
+
+
+def _map(evaluation: Evaluation) -> str:
+    return "\n".join(f"- {text}" for text in (verdict(refusals(evaluation)), *in_words(evaluation)))
 
 
 def _cautions(evaluation: Evaluation) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from aidpost_export.ages import OLDEST
 from aidpost_export.calibrate import TEMPERATURE
+from aidpost_export.explanations.words import refusals, verdict
 from aidpost_export.figures import (
     AbstentionFigures,
     AgeFigures,
@@ -49,6 +50,7 @@ def cautions(evaluation: Evaluation) -> tuple[Caution, ...]:
                 Caution(code=code, text=f"{capital(finding.name)}: {text}") for text in rule(finding, evaluation)
             )
     found.extend(_variants(evaluation))
+    found.extend(_explanation(evaluation))
     found.extend(_cases(evaluation))
     return tuple(found)
 
@@ -254,6 +256,17 @@ def _variants(evaluation: Evaluation) -> Iterator[Caution]:
                     f"{percent_interval(finding.flips)} of the verdicts, more than the {percent(FLIPS)} that were "
                     "allowed on the calibration cases.",
                 )
+
+
+def _explanation(evaluation: Evaluation) -> Iterator[Caution]:
+    if reasons := refusals(evaluation):
+        yield Caution(code="no-map", text=verdict(reasons))
+    elif evaluation.explanation and (figures := evaluation.explanation.calibration) and figures.other_gain.low <= 0:
+        yield Caution(
+            code="map-of-others",
+            text="The heat map of a case explains it no better than the maps of other cases do. It shows where such "
+            "findings lie as a rule more than where this one lies.",
+        )
 
 
 def _cases(evaluation: Evaluation) -> Iterator[Caution]:

@@ -14,6 +14,7 @@ from aidpost_export.cases import GROUP_COLUMNS, Cases, unstated_patients
 from aidpost_export.cautions import cautions
 from aidpost_export.device_figures import device_figures
 from aidpost_export.errors import RunError
+from aidpost_export.explanations.record import current_explanation
 from aidpost_export.figures import Evaluation, FindingFigures, Method, Skipped
 from aidpost_export.issues import Issue
 from aidpost_export.measure import (
@@ -134,6 +135,7 @@ def _assemble(run: RunFolder, measured: Measured, findings: tuple[FindingFigures
         classes=class_figures(measured) if recipe.task == "multiclass" else None,
         referral=referral_figures(measured) if len(recipe.finding) > 1 else None,
         device=device_figures(run, measured),
+        explanation=current_explanation(run),
         cautions=(),
         method=Method(resamples=RESAMPLES, seed=SEED, smallest_group=recipe.gates.smallest_group),
     )

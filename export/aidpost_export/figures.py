@@ -10,6 +10,7 @@ from aidpost_device.bundle.variant import Abstention, Estimate, OperatingPoint
 from aidpost_device.calibration.proportions import Confusion
 from aidpost_export.adopted import AdoptedProgramme
 from aidpost_export.cases import Role
+from aidpost_export.explanations.record import Explanation
 from aidpost_export.sensitivity_gate import SensitivityChange
 from aidpost_export.statistics import Interval, ReliabilityBin
 
@@ -303,5 +304,7 @@ class Evaluation(Section, frozen=True, kw_only=True):
     referral: ReferralFigures | None
     device: DeviceFigures | None
     """None until the network was quantised."""
+    explanation: Explanation | None = None
+    """Whether the device graphs' map shows what moved the probability; None until that was checked."""
     cautions: tuple[Caution, ...]
     method: Method

@@ -33,6 +33,7 @@ from aidpost_export.acceptances import require_reason, settle
 from aidpost_export.card import write_card
 from aidpost_export.errors import PackError
 from aidpost_export.evaluate import evaluate
+from aidpost_export.explanations.check import check_map, why_no_map
 from aidpost_export.figures import Evaluation
 from aidpost_export.golden import GoldenOutputs, GoldenVectors, golden_outputs, golden_vectors
 from aidpost_export.mlbom import write_mlbom
@@ -133,7 +134,9 @@ def _variants(run: RunFolder, targets: Sequence[Target], reporter: Reporter) -> 
     known = read_variants(run)
     if missing := [target for target in wanted if target not in known]:
         known |= make_variants(run, missing, reporter)
-    return {target: known[target] for target in wanted}
+    made = {target: known[target] for target in wanted}
+    check_map(run, made.values(), reporter)
+    return made
 
 
 def _distinct(made: dict[Target, TargetVariants]) -> list[VariantRecord]:
@@ -168,7 +171,7 @@ def _manifest(
         findings=tuple(finding.for_boxes() for finding in recipe.finding),
         outputs=Outputs(
             probability=recipe.activation,
-            map="cam",
+            map="none" if why_no_map(run, _distinct(made)) else "cam",
             map_height=example.map.shape[2],
             map_width=example.map.shape[3],
             embedding=example.embedding.shape[1],

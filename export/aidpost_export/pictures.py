@@ -16,6 +16,7 @@ from aidpost_export.curves import roc_curve
 from aidpost_export.figures import Evaluation, FindingFigures
 from aidpost_export.measure import Measured
 from aidpost_export.plots.canvas import Canvas
+from aidpost_export.plots.exchange import exchange_plot
 from aidpost_export.plots.forest import Row, forest_plot
 from aidpost_export.plots.histogram import histogram_plot
 from aidpost_export.plots.history import Epoch, history_plot
@@ -44,6 +45,8 @@ def draw(measured: Measured, evaluation: Evaluation, run: RunFolder) -> dict[str
             found = curve(cases.probability, cases.target, cases.patients, one.programme)
             name, threshold = evaluation.findings[k].name, evaluation.findings[k].operating_point.threshold
             pictures[f"yields-{finding_tag(evaluation, k)}"] = yields_plot(inline(name), found, threshold)
+    if evaluation.explanation and evaluation.explanation.calibration:
+        pictures["map"] = exchange_plot(evaluation.explanation.calibration)
     if epochs := read_history(run):
         pictures["history"] = history_plot(epochs, evaluation.kept)
     return pictures

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from aidpost_export import sentences
 from aidpost_export.cautions import group_name
+from aidpost_export.explanations import words
 from aidpost_export.figures import Evaluation, FindingFigures
 from aidpost_export.pictures import PROBES, finding_tag
 from aidpost_export.plots.canvas import STYLE, Canvas
@@ -55,6 +56,9 @@ def render_report(record: RunRecord, evaluation: Evaluation, pictures: Mapping[s
         record=record,
         findings=[_finding(evaluation, k, pictures) for k in range(len(evaluation.findings))],
         history=_inline(pictures, "history"),
+        map_verdict=words.verdict(words.refusals(evaluation)),
+        map_words=words.in_words(evaluation),
+        map_curves=_inline(pictures, "map"),
         kept_weights=sentences.kept_weights(evaluation.kept),
         roles=ROLE_USES,
         probes=PROBES,

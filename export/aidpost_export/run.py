@@ -12,6 +12,7 @@ programme.json        the programme that thresholds are chosen for, where one wa
 control/              the from-scratch control: the same files, made from random weights
 evaluation.json       the figures; plots/*.svg; report.html
 device/               graphs, variants and their outputs on the cases, per target
+explanation.json      whether the graphs' map shows what moves the probability
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from aidpost_device.bundle.variant import Abstention, FindingNumbers, Quantisation
 from aidpost_device.engine import Prediction, Target
 from aidpost_export.errors import ParityError, RunError
+from aidpost_export.explanations.check import check_map
 from aidpost_export.gates import Calibrated, Change, compare, recalibrate, sensitivity_gate
 from aidpost_export.graph import PARITY, DeviceGraph, check_parity, export_graph, set_temperature, torch_outputs
 from aidpost_export.latency import speed_ratio
@@ -78,6 +79,7 @@ def make_variants(
             attempts=attempts,
         )
         write_variants(run, made[target])
+    check_map(run, made.values(), reporter, threads=threads)
     return made
 
 

@@ -26,11 +26,15 @@ def quantize(run: Path, targets: tuple[str, ...], threads: int) -> None:
     it passes its gates on the calibration cases. Why a candidate was refused is recorded.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: waiting threads leave the cores to others
+    from aidpost_export.explanations.check import why_no_map
+    from aidpost_export.explanations.words import verdict
     from aidpost_export.progress import ConsoleReporter
     from aidpost_export.run import RunFolder
     from aidpost_export.summary import print_variants
     from aidpost_export.variants import make_variants
 
-    made = make_variants(RunFolder(run), targets, ConsoleReporter(), threads=threads)  # type: ignore[arg-type]
+    folder = RunFolder(run)
+    made = make_variants(folder, targets, ConsoleReporter(), threads=threads)  # type: ignore[arg-type]
     print_variants(made)
+    click.echo(verdict(why_no_map(folder, [one for found in made.values() for one in found.variants])))
     click.echo(f"Next: aidpost export pack {run} --key KEY --target {targets[0]} --out FILE")

@@ -16,7 +16,13 @@ from onnxruntime import InferenceSession
 from aidpost_export.cases import Role
 from aidpost_export.explanations.chosen import Subject, choose
 from aidpost_export.explanations.faithfulness import measure
-from aidpost_export.explanations.record import Explanation, Faithfulness, Stability, read_explanation, write_explanation
+from aidpost_export.explanations.record import (
+    Explanation,
+    Faithfulness,
+    Stability,
+    current_explanation,
+    write_explanation,
+)
 from aidpost_export.explanations.resemblance import randomise, rank_correlations, same_zones
 from aidpost_export.measure import Scores, calibrate
 from aidpost_export.network import load_network
@@ -36,9 +42,9 @@ COARSEST = 16
 def check_map(run: RunFolder, made: Iterable[TargetVariants], reporter: Reporter, *, threads: int = 1) -> Explanation:
     """Check the map of the graphs that were made of a run, and keep what was found. Raises `RunError`."""
     variants = list({one.name: one for target in made for one in target.variants}.values())
-    known, current = read_explanation(run), inputs_digest(run)
+    known = current_explanation(run)
     bench = _Bench(run, variants, reporter, threads)
-    found = known if known is not None and known.inputs_sha256 == current else bench.explain(current)
+    found = known or bench.explain(inputs_digest(run))
     if not found.obstacle:
         seen = {(one.variant, one.sha256) for one in found.stability}
         fresh = [bench.stability(one) for one in variants if one.quantisation and (one.name, one.sha256) not in seen]
@@ -48,6 +54,12 @@ def check_map(run: RunFolder, made: Iterable[TargetVariants], reporter: Reporter
     if found != known:
         write_explanation(run, found)
     return found
+
+
+def why_no_map(run: RunFolder, variants: Iterable[VariantRecord]) -> tuple[str, ...]:
+    """Say why a bundle with these variants shows no map, in words; nothing when the map passed its check."""
+    found = current_explanation(run)
+    return found.refusals(one.name for one in variants if one.quantisation) if found else ("it was not checked",)
 
 
 class _Bench:

@@ -57,7 +57,6 @@ def healthy_rows(cases: Cases, scores: Scores, k: int) -> NDArray[np.intp]:
 
 def _called(cases: Cases, scores: Scores, role: Role, k: int) -> NDArray[np.intp]:
     rows = cases.where(role)
-    called: NDArray[np.intp] = rows[
-        scores.decided[rows, k] & (scores.probability[rows, k] >= scores.points[k].threshold)
-    ]
+    positive = scores.probability[rows, k] >= scores.points[k].threshold
+    called: NDArray[np.intp] = rows[positive & scores.decided[rows, k]]
     return called

@@ -75,7 +75,7 @@ def summarise(curves: NDArray[np.float64], subjects: Sequence[Subject], cases: C
 
 def area(curves: NDArray[np.float64]) -> NDArray[np.float64]:  # (..., F) → (...)
     """Area under probability curves over the shares, in [0, 1]."""
-    found: NDArray[np.float64] = np.trapezoid(curves, SHARES, axis=-1)
+    found: NDArray[np.float64] = (curves[..., 1:] + curves[..., :-1]) @ np.diff(SHARES) / 2
     return found
 
 

@@ -126,8 +126,8 @@ def _unstable(name: str, found: Stability | None) -> list[str]:
     return told
 
 
-def read_explanation(run: RunFolder) -> Explanation | None:
-    """What was found about this run's map; None where it was not checked, or by another version of the check."""
+def current_explanation(run: RunFolder) -> Explanation | None:
+    """What was found about the map of the run as it is now; None where that was not checked by this version."""
     path = run.path / FILE
     if not path.is_file():
         return None
@@ -135,7 +135,9 @@ def read_explanation(run: RunFolder) -> Explanation | None:
         found = msgspec.json.decode(path.read_bytes(), type=Explanation)
     except msgspec.DecodeError:
         return None
-    return found if found.method == METHOD else None
+    from aidpost_export.variant_record import inputs_digest  # brings the quantiser: seconds
+
+    return found if found.method == METHOD and found.inputs_sha256 == inputs_digest(run) else None
 
 
 def write_explanation(run: RunFolder, found: Explanation) -> None:
