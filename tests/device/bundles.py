@@ -76,11 +76,12 @@ def graph(
     softmax: bool = False,
     detectors: bool = False,
     faults: int = 0,
+    bright: bool = False,
 ) -> onnx.ModelProto:
     """A graph from pixels to the outputs; `int8` stores the first weights quantised.
 
     With `detectors` it measures the distance, which is the embedding's squared length, and the first `faults` parts of
-    the embedding as quality scores.
+    the embedding as quality scores. With `bright` what is brighter than mid grey raises the probability.
     """
     rng = np.random.default_rng(seed)
     weights = rng.normal(size=(WIDTH, CHANNELS, 1, 1)).astype(np.float32)
@@ -92,6 +93,9 @@ def graph(
         "bias": rng.normal(size=findings).astype(np.float32),
         "cells": np.array([2, 3], np.int64),
     }
+    if bright:
+        weights[:], constants["stem.bias"][:] = 1, -0.5
+        constants["head"][:], constants["bias"][:] = 5, -2
     nodes = [
         helper.make_node("Cast", ["pixels"], ["float"], to=TensorProto.FLOAT),
         helper.make_node("Mul", ["float", "scale"], ["scaled"]),
@@ -209,15 +213,24 @@ def draft(
     private_key: Ed25519PrivateKey = ROOT,
     distance: float | None = None,
     checks: tuple[QualityCheck, ...] = (),
+    seed: int = 0,
+    bright: bool = False,
 ) -> Draft:
     """A bundle for x86 with a float and an INT8 variant, two golden inputs, and honest golden outputs.
 
-    `distance` is the limit beyond which a scan is refused; `checks` are on quality scores of the graph.
+    `distance` is the limit beyond which a scan is refused; `checks` are on quality scores of the graph; another `seed`
+    gives another model.
     """
     columns = tuple(dict.fromkeys(check.measure for check in checks if check.measure not in MEASURES))
     models = {
         name: graph(
-            len(labels), softmax=softmax, int8=name == "int8", detectors=distance is not None, faults=len(columns)
+            len(labels),
+            softmax=softmax,
+            int8=name == "int8",
+            detectors=distance is not None,
+            faults=len(columns),
+            seed=seed,
+            bright=bright,
         ).SerializeToString()
         for name in ("float", "int8")
     }

@@ -128,6 +128,7 @@ def test_a_scan_has_a_line_for_each_finding(tmp_path: Path, manifest: Manifest) 
         "finding_decision": "UNSURE",
         "decision": "REFER",
         "reasons": "age-outside;between-limits;other-scan",
+        "region": "",
         "bundle": "toy",
         "bundle_version": "1.0.0",
         "variant": "float",
@@ -148,6 +149,7 @@ def test_a_scan_has_a_line_for_each_finding(tmp_path: Path, manifest: Manifest) 
         "threshold": 0.5,
         "decision": "UNSURE",
         "reasons": ["age-outside", "between-limits"],
+        "region": "",
     }
 
 

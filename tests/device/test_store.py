@@ -381,6 +381,29 @@ def test_steps_are_applied_once_and_keep_the_data(path: Path) -> None:
         store.record(screening, [Item(stamp("b"), reading("b"))])
 
 
+def test_readings_of_an_earlier_release_have_no_region(path: Path) -> None:
+    open_with(path, *STEPS[:2])
+    with sqlite3.connect(path) as connection:
+        connection.executescript(
+            f"""
+            INSERT INTO person VALUES (1, 'P-1');
+            INSERT INTO study VALUES (1, 1, 'S-1', '');
+            INSERT INTO scan VALUES (1, 1, '{"a" * 64}', 1, '', '', '', '', NULL, '');
+            INSERT INTO reading VALUES (1, 1, '{KEY.bundle_sha256}', '{KEY.settings_sha256}',
+                'toy', '1.0.0', 'float', '', '', 1.0, '0.1', '');
+            INSERT INTO reading_finding VALUES (1, 0, 'opacity', 0.75, 0.5, 'REFER', '');
+            INSERT INTO screening
+                VALUES (1, x'2f6f7574', '', '{KEY.bundle_sha256}', '{KEY.settings_sha256}', '', '', '');
+            INSERT INTO item VALUES (1, x'2f61', 1, 2, 1, NULL);
+            """
+        )
+    with Store(path) as store:
+        (row,) = store.rows(Screening(1, KEY))
+    assert isinstance(row, ScanRow)
+    (found,) = row.findings
+    assert (found.word, found.probability, found.region, found.local_probability) == (Word.REFER, 0.75, "", None)
+
+
 def test_a_store_of_the_first_release_is_gone_on_with(path: Path) -> None:
     open_with(path, STEPS[0])
     with sqlite3.connect(path) as connection:

@@ -90,6 +90,8 @@ def test_the_manifest_says_what_the_run_is(run: RunFolder, bundle: VerifiedBundl
     assert manifest.zones == recipe.zones
     assert manifest.prevalence == recipe.prevalence
     assert manifest.outputs.probability == "sigmoid"
+    assert manifest.outputs.map == "none"
+    assert "Boxes draw no heat map and name no region: it has only 4 cells" in bundle.members["card.md"].decode()
     assert manifest.outputs.embedding == 32
     assert manifest.targets == {
         "x86": ("int8-u8s8", FLOAT),

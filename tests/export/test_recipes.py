@@ -94,7 +94,18 @@ def test_chest_recipes_refuse_lateral_films_and_never_mirror_the_heart(source: R
     if source.recipe.name.startswith("cxr-"):
         assert source.recipe.input.views == ("PA", "AP")
         assert source.recipe.augmentation.flip == "none"
-        assert len(source.recipe.zones) == 6
+        zones = {zone.name: zone for zone in source.recipe.zones}
+        assert list(zones) == [f"{side} {place} zone" for place in PLACES for side in ("right", "left")]
+        for place in PLACES:
+            right, left = zones[f"right {place} zone"], zones[f"left {place} zone"]
+            assert right.right <= 0.5 <= left.left  # the person's right is on the picture's left
+            assert (right.top, right.bottom) == (left.top, left.bottom)
+            assert (right.left, right.right) == pytest.approx((1 - left.right, 1 - left.left))
+        assert zones["right upper zone"].bottom <= zones["right middle zone"].top < zones["right lower zone"].top
+
+
+PLACES = ("upper", "middle", "lower")
+"""Thirds of a lung, from above."""
 
 
 @pytest.mark.parametrize(
