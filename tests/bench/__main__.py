@@ -15,6 +15,7 @@ BENCHES = {
     "quantisation": "INT8 against float: speed, AUROC, flips, for MobileNetV2 and ResNet-18",
     "transfer": "the children's network on adults, before and after adaptation with 50 to all local labels",
     "groups": "sensitivity by group, and coverage, share and cost of UNSURE, on real data (some 20 minutes)",
+    "explanations": "whether the heat map holds what it shows, on real data (about four minutes a run)",
     "accuracy": "AUROC on real data from the packed bundle's own readings (about an hour)",
 }
 
