@@ -83,6 +83,10 @@ class NoBundleError(BundleError):
     """No installed bundle fits the request."""
 
 
+class PreviewError(BundleError):
+    """A bundle was to take the place of one that has read here, and its preview was not made or cannot be."""
+
+
 class TrustError(AidpostError):
     """A key or a trust file was refused. The trust of this box is unchanged."""
 

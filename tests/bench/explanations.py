@@ -1,4 +1,4 @@
-"""Whether the heat map holds what it shows, on real data: gains against random maps, random weights, INT8, and the time."""
+"""Whether the heat map holds what it shows, on real data: against random maps, random weights, INT8; and the time."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ from aidpost_device.bundle.verify import VerifiedBundle, verify
 from aidpost_device.engine import Target
 from aidpost_device.errors import BundleError, NoBundleError, RollbackError
 from aidpost_device.home import Home
+from aidpost_device.preview.rule import needs_reason, record_override
 from aidpost_device.timing import fastest
 
 Prepare = Callable[[str, bytes, ImageInput], NDArray[np.uint8]]
@@ -54,33 +55,73 @@ class Entry:
     """Why it cannot be used."""
 
 
-def install(home: Home, data: bytes, now: date | None, *, prepare: Prepare, target: Target) -> Installed:
-    """Verify, admit, run and activate a bundle. Raises an `AidpostError`; then nothing is left and nothing changed."""
+@dataclass(frozen=True)
+class Rehearsed:
+    """A bundle that could be activated."""
+
+    verified: VerifiedBundle
+    state: State | None
+    """What is active under its name."""
+    variant: str
+    """The variant this box would use."""
+
+
+def install(
+    home: Home,
+    data: bytes,
+    now: date | None,
+    *,
+    prepare: Prepare,
+    target: Target,
+    without_preview: str | None = None,
+) -> Installed:
+    """Verify, admit, run and activate a bundle. Raises an `AidpostError`; then nothing is left and nothing changed.
+
+    One that takes the place of a bundle which has read here needs a recorded preview, or the reason for having none.
+    """
     with home.locked():
         slots.sweep(home)
         try:
-            return _install(home, data, now, prepare, target)
+            return _install(home, data, now, prepare, target, without_preview)
         finally:
             slots.sweep(home)
 
 
-def _install(home: Home, data: bytes, now: date | None, prepare: Prepare, target: Target) -> Installed:
-    trust = trust_file.load(home)
-    verified = verify(data, trust)
-    manifest = verified.manifest
-    state = slots.read_state(home, manifest.name)
+def rehearse(home: Home, data: bytes, now: date | None, *, prepare: Prepare, target: Target) -> Rehearsed:
+    """Do all that an install does before it changes something. Raises what it would raise."""
+    verified, state = _admitted(home, data, now)
+    return Rehearsed(verified, state, _try_out(verified, prepare, target))
+
+
+def _install(
+    home: Home, data: bytes, now: date | None, prepare: Prepare, target: Target, reason: str | None
+) -> Installed:
+    verified, state = _admitted(home, data, now)
+    manifest, overridden = verified.manifest, False
     if state is not None and state.active.sha256 == verified.sha256:
         if _is_intact(home, manifest.name, state.active):
             return Installed(manifest, state.active.variant, changed=False, previous=state.previous)
-    else:
-        admit(verified, trust, now, state.highest_build if state else 0)
-        _refuse_twin(verified, state)
+    elif state is not None:
+        overridden = needs_reason(home, manifest, verified.sha256, state.active.sha256, reason)
     variant = _try_out(verified, prepare, target)
     slot = Slot(version=manifest.version, build=manifest.build, sha256=verified.sha256, variant=variant)
     after = slots.activate(state, slot)
     slots.write_slot(home, manifest.name, slot, data)
+    if overridden and state is not None and reason is not None:
+        record_override(home, manifest, verified.sha256, state.active.sha256, reason)
     slots.write_state(home, manifest.name, after)
     return Installed(manifest, variant, changed=True, previous=after.previous)
+
+
+def _admitted(home: Home, data: bytes, now: date | None) -> tuple[VerifiedBundle, State | None]:
+    """Verify and admit a bundle; give it with what is active under its name. The active one is admitted already."""
+    trust = trust_file.load(home)
+    verified = verify(data, trust)
+    state = slots.read_state(home, verified.manifest.name)
+    if state is None or state.active.sha256 != verified.sha256:
+        admit(verified, trust, now, state.highest_build if state else 0)
+        _refuse_twin(verified, state)
+    return verified, state
 
 
 def active_bundle(home: Home, name: str | None = None) -> VerifiedBundle:

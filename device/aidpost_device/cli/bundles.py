@@ -21,11 +21,28 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-def install(file: Path) -> None:
+@click.option("--preview", is_flag=True, help="Only show what would change on the scans that were read last.")
+@click.option("--last", type=click.IntRange(1), metavar="K", help="Scans that the preview reads, 200 by default.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for the preview's table and whole result.")
+@click.option("--without-preview", metavar="REASON", help="Why it is made active although no preview was made.")
+def install(file: Path, preview: bool, last: int | None, out: Path | None, without_preview: str | None) -> None:
     """Check a bundle, try it out, and make it the active one.
 
-    The bundle that was active before is kept: `aidpost device rollback NAME` returns to it.
+    The bundle that was active before is kept: `aidpost device rollback NAME` returns to it. Where that one has read
+    scans, make a preview first: with --preview the new bundle reads the last of them, nothing is installed, and what
+    would change is shown.
     """
+    if preview:
+        if without_preview is not None:
+            raise click.UsageError("--preview and --without-preview exclude each other.")
+        show_preview(file, last, out)
+        return
+    if last is not None or out is not None:
+        raise click.UsageError("--last and --out belong to --preview.")
+    _install(file, without_preview)
+
+
+def _install(file: Path, without_preview: str | None) -> None:
     from aidpost_device.bundle import install as installation
     from aidpost_device.bundle.container import FILE_LIMIT
     from aidpost_device.clock import today
@@ -35,7 +52,9 @@ def install(file: Path) -> None:
 
     data, now = read_incoming(file, FILE_LIMIT), today()
     with decoding() as prepare:
-        done = installation.install(Home.locate(), data, now, prepare=prepare, target=host_target())
+        done = installation.install(
+            Home.locate(), data, now, prepare=prepare, target=host_target(), without_preview=without_preview
+        )
     manifest = done.manifest
     title = f"{manifest.name} {manifest.version} (build {manifest.build})"
     if not done.changed:
@@ -80,6 +99,27 @@ def rollback(name: str) -> None:
 
     active, left = installation.rollback(Home.locate(), name)
     click.echo(f"{name} {active.version} (build {active.build}) is active again, instead of {left.version}.")
+
+
+def show_preview(file: Path, last: int | None, out: Path | None) -> None:
+    """Read the last stored scans with a bundle that is not installed, and say what would change."""
+    from aidpost_device.bundle.container import FILE_LIMIT
+    from aidpost_device.clock import today
+    from aidpost_device.engine import host_target
+    from aidpost_device.home import Home
+    from aidpost_device.incoming import read_incoming
+    from aidpost_device.preview import outcome, shadow
+
+    home, data = Home.locate(), read_incoming(file, FILE_LIMIT)
+    with decoding() as prepare:
+        made = shadow.preview(home, data, today(), last=last or shadow.LAST, prepare=prepare, target=host_target())
+    for line in outcome.lines(made):
+        click.echo(line)
+    if out is not None:
+        outcome.write_preview(made, out)
+        click.echo(f"\nall of it: {out / outcome.TABLE}, {out / outcome.DOCUMENT}")
+    shadow.record(home, made)
+    click.echo(f"\nNothing was changed. To make it active: aidpost device install {file}")
 
 
 @contextmanager

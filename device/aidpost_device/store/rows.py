@@ -132,7 +132,7 @@ def _decide_studies(connection: sqlite3.Connection, screening: int, key: Reading
     for study, lines in groupby(found, key=itemgetter(0)):
         scans, here = [], []
         for (_, is_here), group in groupby(lines, key=itemgetter(1, 2)):
-            scans.append([_finding(*line[3:]) for line in group])
+            scans.append([finding_of(*line[3:]) for line in group])
             if is_here:
                 here.append(scans[-1])
         word = decide_study(scans, film_lost=study in lost)
@@ -150,7 +150,7 @@ def _scan_row(lines: list[tuple[Any, ...]], decided: dict[int, _Decided]) -> Sca
         person=person,
         decision=of_study.word,
         other_scan=of_study.other_scan,
-        findings=tuple(_finding(*line[_FINDING_AT:]) for line in lines),
+        findings=tuple(finding_of(*line[_FINDING_AT:]) for line in lines),
         model=Model(*model),
         decoder=decoder,
         milliseconds=milliseconds,
@@ -164,8 +164,9 @@ def _rejected_row(line: tuple[Any, ...]) -> RejectedRow:
     return RejectedRow(path, sha256, reason, message, hint, milliseconds, study or "", person or "")
 
 
-def _finding(
+def finding_of(
     label: str, probability: float, threshold: float, word: str, reasons: str, region: str, local: float | None
 ) -> FindingDecision:
+    """Make a finding of its columns, in the order in which they are asked for."""
     given = tuple(map(Reason, reasons.split()))
     return FindingDecision(label, probability, threshold, Word(word), given, region, local)

@@ -7,6 +7,7 @@ bytes, because file names need not be UTF-8.
 from __future__ import annotations
 
 from aidpost_device.store.migrations import Step
+from aidpost_device.store.previews import TABLES as PREVIEW_TABLES
 
 _PEOPLE = (
     """
@@ -220,6 +221,16 @@ STEPS = (
             *_append_only("site_threshold", "id = NEW.id"),
             *_append_only("site_prevalence", "id = NEW.id"),
             *_append_only("outcome", "id = NEW.id"),
+        ),
+    ),
+    Step(
+        "previews of bundles",
+        1,
+        (
+            *PREVIEW_TABLES,
+            *_append_only("preview", "id = NEW.id"),
+            *_append_only("preview_override", "id = NEW.id"),
+            "CREATE INDEX reading_by_bundle ON reading (bundle_sha256)",
         ),
     ),
 )

@@ -12,6 +12,7 @@ from typing import Self
 
 from aidpost_device import __version__
 from aidpost_device.in_force import SitePrevalence, SiteSettings, SiteThreshold
+from aidpost_device.store import previews
 from aidpost_device.store.audit import AuditRow, audit_rows
 from aidpost_device.store.connection import connect, insert, speaking
 from aidpost_device.store.outcomes import ConfirmedOutcome, OutcomeSource, ScoredScan, put_outcomes, scored_scans
@@ -164,6 +165,31 @@ class Store:
         """List the audit trail, the oldest row first."""
         with speaking(self.path):
             return audit_rows(self._connection)
+
+    def has_readings(self, bundle_sha256: str) -> bool:
+        """Whether a bundle has read anything here."""
+        with speaking(self.path):
+            return previews.has_readings(self._connection, bundle_sha256)
+
+    def last_scans(self, bundle_sha256: str, last: int) -> list[previews.ReadScan]:
+        """Give the last scans that a bundle has read, the newest first."""
+        with speaking(self.path):
+            return previews.last_scans(self._connection, bundle_sha256, last)
+
+    def has_preview(self, bundle_sha256: str, active_sha256: str) -> bool:
+        """Whether a preview of exactly this bundle against that one is recorded."""
+        with speaking(self.path):
+            return previews.has_preview(self._connection, bundle_sha256, active_sha256)
+
+    def record_preview(self, made: previews.PreviewRecord) -> None:
+        """Record that a preview was made."""
+        with self._writing() as connection:
+            previews.put_preview(connection, made)
+
+    def record_override(self, bundle: str, bundle_sha256: str, active_sha256: str, reason: str) -> None:
+        """Record why a bundle is made active without a preview."""
+        with self._writing() as connection:
+            previews.put_override(connection, bundle, bundle_sha256, active_sha256, reason)
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
