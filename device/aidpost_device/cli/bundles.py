@@ -104,6 +104,7 @@ def rollback(name: str) -> None:
 def show_preview(file: Path, last: int | None, out: Path | None) -> None:
     """Read the last stored scans with a bundle that is not installed, and say what would change."""
     from aidpost_device.bundle.container import FILE_LIMIT
+    from aidpost_device.cli.screen import progress_bar
     from aidpost_device.clock import today
     from aidpost_device.engine import host_target
     from aidpost_device.home import Home
@@ -111,8 +112,16 @@ def show_preview(file: Path, last: int | None, out: Path | None) -> None:
     from aidpost_device.preview import outcome, shadow
 
     home, data = Home.locate(), read_incoming(file, FILE_LIMIT)
-    with decoding() as prepare:
-        made = shadow.preview(home, data, today(), last=last or shadow.LAST, prepare=prepare, target=host_target())
+    with decoding() as prepare, progress_bar("reading") as progress:
+        made = shadow.preview(
+            home,
+            data,
+            today(),
+            last=last or shadow.LAST,
+            prepare=prepare,
+            target=host_target(),
+            progress=progress,
+        )
     for line in outcome.lines(made):
         click.echo(line)
     if out is not None:

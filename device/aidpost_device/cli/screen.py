@@ -61,7 +61,7 @@ def _screen(
     manifest = active.manifest
     if alarm := expiry_alarm(manifest, today()):
         click.echo(f"aidpost: {alarm}", err=True)
-    with _stoppable() as stop, _progress_bar() as progress:
+    with _stoppable() as stop, progress_bar("screening") as progress:
         outcome = run(
             home,
             active,
@@ -124,7 +124,7 @@ def _stoppable() -> Iterator[Callable[[], bool]]:
 
 
 @contextmanager
-def _progress_bar() -> Iterator[Progress | None]:
+def progress_bar(work: str) -> Iterator[Progress | None]:
     """Show a bar with rate and time left where there is a terminal; file names are nobody's business there."""
     if not sys.stderr.isatty():
         yield None
@@ -133,7 +133,7 @@ def _progress_bar() -> Iterator[Progress | None]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
-        TextColumn("screening"),
+        TextColumn(work),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
