@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aidpost_device.bundle.manifest import Acceptance
+from aidpost_export.detectors.tables import detector_tables
 from aidpost_export.explanations.words import in_words, refusals, verdict
 from aidpost_export.figures import AbstentionFigures, Evaluation, FindingFigures
 from aidpost_export.recipe import Recipe
@@ -36,6 +37,7 @@ def write_card(
         "## Device graphs\n\n" + _graphs(evaluation, made),
         "## Accepted in spite of a gate\n\n" + _accepted(accepted),
         "## Heat map\n\n" + _map(evaluation),
+        *("## What is sent back and refused\n\n" + text for text in _detectors(evaluation)),
         "## Read before use\n\n" + _cautions(evaluation),
     ]
     if evaluation.synthetic:
@@ -187,6 +189,15 @@ def _graph_rows(evaluation: Evaluation, made: Sequence[TargetVariants]) -> list[
 
 def _map(evaluation: Evaluation) -> str:
     return "\n".join(f"- {text}" for text in (verdict(refusals(evaluation)), *in_words(evaluation)))
+
+
+def _detectors(evaluation: Evaluation) -> list[str]:
+    """What the detectors of each graph do; nothing where there are none."""
+    texts = []
+    for one in detector_tables(evaluation.detectors):
+        table = _table(one.header, one.rows)
+        texts.append(f"{one.title}.\n\n{table}" if one.rows else f"{one.title}.")
+    return ["\n\n".join(texts)] if texts else []
 
 
 def _cautions(evaluation: Evaluation) -> str:

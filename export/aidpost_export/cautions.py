@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from aidpost_export.ages import OLDEST
 from aidpost_export.calibrate import TEMPERATURE
+from aidpost_export.detectors.promises import broken_promises
 from aidpost_export.explanations.words import refusals, verdict
 from aidpost_export.figures import (
     AbstentionFigures,
@@ -51,6 +52,7 @@ def cautions(evaluation: Evaluation) -> tuple[Caution, ...]:
             )
     found.extend(_variants(evaluation))
     found.extend(_explanation(evaluation))
+    found.extend(Caution(code=code, text=text) for code, text in broken_promises(evaluation.detectors))
     found.extend(_cases(evaluation))
     return tuple(found)
 

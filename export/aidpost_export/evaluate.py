@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from aidpost_device.durable import write_durably
 from aidpost_export.cases import GROUP_COLUMNS, Cases, unstated_patients
 from aidpost_export.cautions import cautions
+from aidpost_export.detectors.measure import detector_figures
 from aidpost_export.device_figures import device_figures
 from aidpost_export.errors import RunError
 from aidpost_export.explanations.record import current_explanation
@@ -39,8 +40,11 @@ ONE_EACH = 1.25
 """Images per patient up to which a case is called a person."""
 
 
-def evaluate(run: RunFolder, reporter: Reporter) -> Evaluation:
-    """Measure a run and write what was found into it. Raises `RunError` and `CalibrationError`."""
+def evaluate(run: RunFolder, reporter: Reporter, against: Sequence[Path] = ()) -> Evaluation:
+    """Measure a run and write what was found into it. Raises `RunError` and `CalibrationError`.
+
+    `against`: folders with scans that the model was not made for, which its detectors are tried on.
+    """
     measured = measure(run, reporter)
     findings = []
     with reporter.bar("Measuring", len(measured.recipe.finding)) as bar:
@@ -48,6 +52,8 @@ def evaluate(run: RunFolder, reporter: Reporter) -> Evaluation:
             findings.append(finding_figures(measured, k))
             bar.advance()
     evaluation = _assemble(run, measured, tuple(findings))
+    detectors = detector_figures(run, measured.cases, measured.recipe, against, reporter)
+    evaluation = msgspec.structs.replace(evaluation, detectors=detectors)
     evaluation = msgspec.structs.replace(evaluation, cautions=cautions(evaluation))
     reporter.note("Drawing the plots and writing the report.")
     pictures = draw(measured, evaluation, run)

@@ -10,6 +10,7 @@ from aidpost_device.bundle.variant import Abstention, Estimate, OperatingPoint
 from aidpost_device.calibration.proportions import Confusion
 from aidpost_export.adopted import AdoptedProgramme
 from aidpost_export.cases import Role
+from aidpost_export.detectors.figures import DetectorFigures
 from aidpost_export.explanations.record import Explanation
 from aidpost_export.sensitivity_gate import SensitivityChange
 from aidpost_export.statistics import Interval, ReliabilityBin
@@ -306,5 +307,7 @@ class Evaluation(Section, frozen=True, kw_only=True):
     """None until the network was quantised."""
     explanation: Explanation | None = None
     """Whether the device graphs' map shows what moved the probability; None until that was checked."""
+    detectors: DetectorFigures | None = None
+    """None until the network was quantised, and where the recipe asks for none."""
     cautions: tuple[Caution, ...]
     method: Method

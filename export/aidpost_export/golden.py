@@ -18,9 +18,9 @@ from aidpost_export.scoring import open_session, score
 
 FLOAT_TOLERANCE = Tolerance(probability=1e-3, map=1e-3, embedding=1e-3)
 """Another processor adds in another order: about 1e-5 from x86 to Arm. A grey level off in a few pixels fits in too."""
-LEAST = Tolerance(probability=0.03, map=0.05, embedding=0.05)
+LEAST = Tolerance(probability=0.03, map=0.05, embedding=0.05, detectors=0.03)
 """Smallest tolerance of an INT8 graph."""
-MOST = Tolerance(probability=0.1, map=0.3, embedding=0.1)
+MOST = Tolerance(probability=0.1, map=0.3, embedding=0.1, detectors=0.1)
 """Largest tolerance of an INT8 graph. What really goes wrong (sums that overflow, another layout) is far outside."""
 MARGIN = 2.0
 """Tolerance of an INT8 graph over the gap between two right ways to compute it here."""
@@ -81,16 +81,27 @@ def _int8_tolerance(found: Sequence[Prediction], unfused: Sequence[Prediction]) 
     """
     pairs = list(zip(found, unfused, strict=True))
 
-    def limit(name: str, *, relative: bool) -> float:
-        gaps = [_gap(getattr(a, name), getattr(b, name), relative=relative) for a, b in pairs]
+    def limit(name: str, gaps: Sequence[float]) -> float:
         least, most = float(getattr(LEAST, name)), float(getattr(MOST, name))
-        return round(min(most, max(least, MARGIN * max(gaps))), 3)
+        return round(min(most, max(least, MARGIN * max(gaps, default=0.0))), 3)
+
+    def gaps(name: str, *, relative: bool) -> list[float]:
+        return [_gap(getattr(a, name), getattr(b, name), relative=relative) for a, b in pairs]
 
     return Tolerance(
-        probability=limit("probability", relative=False),
-        map=limit("map", relative=True),
-        embedding=limit("embedding", relative=True),
+        probability=limit("probability", gaps("probability", relative=False)),
+        map=limit("map", gaps("map", relative=True)),
+        embedding=limit("embedding", gaps("embedding", relative=True)),
+        detectors=limit("detectors", [gap for a, b in pairs for gap in _detector_gaps(a, b)]),
     )
+
+
+def _detector_gaps(a: Prediction, b: Prediction) -> list[float]:
+    """Largest differences of distance and quality, as the box measures them: fractions of at least 1."""
+    both = [(a.distance, b.distance), (a.quality, b.quality)]
+    return [
+        float((np.abs(x - y) / np.maximum(np.abs(x), 1.0)).max()) for x, y in both if x is not None and y is not None
+    ]
 
 
 def _run_each(graph: bytes, pixels: NDArray[np.uint8], *, fused: bool) -> list[Prediction]:

@@ -175,6 +175,8 @@ def _manifest(
             map_height=example.map.shape[2],
             map_width=example.map.shape[3],
             embedding=example.embedding.shape[1],
+            distance=example.distance is not None,
+            quality=recipe.detectors.faults if example.quality is not None else (),
         ),
         variants=tuple(_variant(one, outputs[one.name]) for one in _distinct(made)),
         targets={target: tuple(one.name for one in found.variants) for target, found in made.items()},
@@ -224,6 +226,8 @@ def _variant(record: VariantRecord, outputs: GoldenOutputs) -> Variant:
         precision=record.precision,
         quantisation=record.quantisation,
         findings=record.findings,
+        distance=record.distance,
+        quality=record.quality,
         golden=dict(outputs.members),
         tolerance=outputs.tolerance,
     )

@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 
 from aidpost_device.bundle.manifest import Finding, ImageInput, Zone
 from aidpost_device.bundle.section import Fraction, Label, Slug
+from aidpost_device.reason import RETAKES, Reason
 from aidpost_export.errors import RecipeError
 
 SMALLEST = 10
@@ -114,6 +115,19 @@ class Unsure(Part, frozen=True, kw_only=True):
     """Largest share of people that may be UNSURE for a finding at its prevalence; 0: the model always answers."""
 
 
+class Detectors(Part, frozen=True, kw_only=True):
+    """What the box looks for before it believes a reading."""
+
+    faults: tuple[Slug, ...] = ()
+    """Faults for which a scan is to be taken again, by the codes of their reasons."""
+    false_repeats: Annotated[float, Meta(ge=0.001, le=0.2)] = 0.02
+    """Share of good scans that may be sent back, for all faults together."""
+    distance: bool = True
+    """Whether scans that are unlike the training scans are refused."""
+    false_refusals: Annotated[float, Meta(ge=0.001, le=0.2)] = 0.02
+    """Share of good scans that may be refused as unlike."""
+
+
 class RecipeFinding(Finding, frozen=True, kw_only=True):
     """A finding with what only the workstation needs to know of it."""
 
@@ -144,6 +158,7 @@ class Recipe(Part, frozen=True, kw_only=True):
     augmentation: Augmentation = Augmentation()
     training: Training = Training()
     split: Split = Split()
+    detectors: Detectors = Detectors()
     target_sensitivity: Annotated[float, Meta(gt=0.5, lt=1)] = 0.9
     """Sensitivity that operating points are chosen for on the calibration set, of findings that state none."""
     prevalence: Annotated[float, Meta(gt=0, lt=1)]
@@ -235,6 +250,11 @@ def _check(recipe: Recipe, path: Path) -> None:
     require(any(finding.refers for finding in recipe.finding), "no finding refers")
     require("en" in recipe.title and all("en" in f.names for f in recipe.finding), "an English name is missing")
     require(recipe.split.tuning + recipe.split.calibration < 0.6, "tuning and calibration take too much of the rows")
+    faults = recipe.detectors.faults
+    require(len(set(faults)) == len(faults), "a fault stands twice")
+    require(Reason.LATERAL not in faults, "a view from the side cannot be made of frontal scans, so it is not learnt")
+    if unknown := sorted(set(faults) - set(RETAKES)):
+        require(False, f"{unknown[0]!r} is no fault; there are {', '.join(sorted(set(RETAKES) - {Reason.LATERAL}))}")
     if recipe.task == "binary":
         require(len(labels) == 1 and len(recipe.negative) > 0, "a binary task has one finding and a negative label")
     elif recipe.task == "multiclass":

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from aidpost_export import sentences
 from aidpost_export.cautions import group_name
+from aidpost_export.detectors.tables import detector_tables
 from aidpost_export.explanations import words
 from aidpost_export.figures import Evaluation, FindingFigures
 from aidpost_export.pictures import PROBES, finding_tag
@@ -60,6 +61,7 @@ def render_report(record: RunRecord, evaluation: Evaluation, pictures: Mapping[s
         map_words=words.in_words(evaluation),
         map_curves=_inline(pictures, "map"),
         kept_weights=sentences.kept_weights(evaluation.kept),
+        detector_tables=detector_tables(evaluation.detectors),
         roles=ROLE_USES,
         probes=PROBES,
         style=Markup(STYLE),  # noqa: S704 - a constant of this program

@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from aidpost_device.engine import INPUT, ONNX_ONLY, OUTPUTS, Prediction
+from aidpost_device.engine import INPUT, ONNX_ONLY, Prediction
 from aidpost_export.progress import Bar
 
 BATCH = 8
@@ -31,11 +31,13 @@ def score(
     rows: NDArray[np.intp],
     bar: Bar | None = None,
 ) -> Prediction:
-    """Run the graph on some of the cases, in the order of `rows`."""
+    """Run the graph on some of the cases, in the order of `rows`; all its outputs."""
+    names = [output.name for output in session.get_outputs()]
     parts = []
     for start in range(0, len(rows), BATCH):
         batch = np.ascontiguousarray(pixels[rows[start : start + BATCH]])
-        parts.append(session.run(list(OUTPUTS), {INPUT: batch}))
+        parts.append(session.run(names, {INPUT: batch}))
         if bar is not None:
             bar.advance(len(batch))
-    return Prediction(*(np.concatenate(output) for output in zip(*parts, strict=True)))
+    outputs = (np.concatenate(output) for output in zip(*parts, strict=True))
+    return Prediction(**dict(zip(names, outputs, strict=True)))

@@ -17,7 +17,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from aidpost_device.bundle.variant import FindingNumbers, Quantisation
+from aidpost_device.bundle.variant import Distance, FindingNumbers, QualityCheck, Quantisation
 from aidpost_device.durable import write_durably
 from aidpost_device.engine import Target
 from aidpost_export.adopted import ADOPTED
@@ -46,6 +46,11 @@ class VariantRecord(Section, frozen=True, kw_only=True):
     """Digest of the graph file."""
     quantisation: Quantisation | None
     findings: dict[str, FindingNumbers]
+    distance: Distance | None
+    """None where the graph does not measure it."""
+    quality: tuple[QualityCheck, ...]
+    missing: tuple[str, ...]
+    """Detectors that the recipe asks for and this graph lacks, and why."""
 
 
 class Attempt(Section, frozen=True, kw_only=True):

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from aidpost_device.bundle.variant import Abstention, FindingNumbers, Quantisation
 from aidpost_device.engine import Prediction, Target
+from aidpost_export.detectors.attach import attach, check_detectors
+from aidpost_export.detectors.fit import Detectors, fit_detectors, spoilt_count, training_rows
 from aidpost_export.errors import ParityError, RunError
 from aidpost_export.explanations.check import check_map
 from aidpost_export.gates import Calibrated, Change, compare, recalibrate, sensitivity_gate
@@ -113,9 +115,11 @@ class Bench:
         few = self._rows[:PARITY_IMAGES]
         session = open_session(self._graph, threads=self._threads)
         check_parity(score(session, self.pixels, few), torch_outputs(module, self.pixels[few]))
-        self._require_same_network(self._logits(self._score(self._graph, self._rows, "Checking the float graph")))
-        write_graph(self.run, FLOAT, self._graph)
-        return self._record(FLOAT, self._graph, self._reference, None)
+        everything = self._score(self._graph, np.arange(len(self.cases)), "Checking the float graph")
+        self._require_same_network(self._logits(everything)[self._rows])
+        graph, detectors = self._detect(FLOAT, self._graph, everything)
+        write_graph(self.run, FLOAT, graph)
+        return self._record(FLOAT, graph, self._reference, None, detectors)
 
     def int8_variant(self, scheme: Scheme) -> tuple[VariantRecord | None, tuple[Attempt, ...]]:
         """Try the candidates of one scheme in order; give the first that passes and the record of all."""
@@ -165,11 +169,37 @@ class Bench:
             raise ParityError(
                 f"{name} gives probabilities {gap:.2g} away from what it was judged by.", "Report this message."
             )
+        graph, detectors = self._detect(name, graph, everything)
         write_graph(self.run, name, graph)
         write_logits(self.run, name, self._logits(everything))
-        return self._record(name, graph, found, quantisation)
+        return self._record(name, graph, found, quantisation, detectors)
 
-    def _record(self, name: str, graph: bytes, found: Calibrated, quantisation: Quantisation | None) -> VariantRecord:
+    def _detect(self, name: str, graph: bytes, everything: Prediction) -> tuple[bytes, Detectors]:
+        """Fit the detectors on this graph's own embeddings, append them, and see that they work there."""
+        session = open_session(graph, threads=self._threads)
+        rows = training_rows(self.cases)
+        embedding = everything.embedding[rows]
+
+        def embed(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+            return score(session, pixels, np.arange(len(pixels))).embedding
+
+        with self._reporter.bar(f"Fitting the detectors of {name}", spoilt_count(self.cases, self.recipe)) as bar:
+            detectors = fit_detectors(self.cases, self.pixels, embedding, embed, self.recipe, bar.advance)
+        attached = attach(graph, detectors)
+        few = rows[:PARITY_IMAGES]
+        check_detectors(score(open_session(attached, threads=self._threads), self.pixels, few), detectors)
+        for note in detectors.notes:
+            self._reporter.note(f"{name}: {note}.")
+        return attached, detectors
+
+    def _record(
+        self,
+        name: str,
+        graph: bytes,
+        found: Calibrated,
+        quantisation: Quantisation | None,
+        detectors: Detectors,
+    ) -> VariantRecord:
         numbers = {
             label: FindingNumbers(
                 temperature=float(found.temperature[k]),
@@ -185,6 +215,9 @@ class Bench:
             sha256=hashlib.sha256(graph).hexdigest(),
             quantisation=quantisation,
             findings=numbers,
+            distance=detectors.limit,
+            quality=detectors.checks,
+            missing=detectors.notes,
         )
 
     def _limits(self, found: Calibrated, k: int) -> Abstention | None:

@@ -51,6 +51,8 @@ class Plan:
     """Grey levels of the ground's noise."""
     modalities: tuple[str, ...] = ("DX", "CR")
     seed: int = 0
+    faults: tuple[str, ...] = ()
+    """What the recipe's detectors look for."""
 
 
 def make_run(folder: Path, plan: Plan = Plan()) -> RunFolder:
@@ -169,7 +171,7 @@ def _recipe(plan: Plan, labels: tuple[str, ...]) -> str:
     return (
         f'name = "marks"\ntask = "{plan.task}"\nprevalence = 0.1\n{negative}title = {{ en = "Marks" }}\n'
         f'[input]\nkind = "image"\nsize = {plan.size}\nchannels = {plan.channels}\nmodalities = [{modalities}]\n'
-        f'{findings}\n[[zones]]\nname = "left half"\nleft = 0.5\ntop = 0\nright = 1\nbottom = 1\n'
+        f'[detectors]\nfaults = {list(plan.faults)}\n{findings}\n[[zones]]\nname = "left half"\nleft = 0.5\ntop = 0\nright = 1\nbottom = 1\n'
     )
 
 

@@ -9,7 +9,13 @@ import click
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
-def evaluate(run: Path) -> None:
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    multiple=True,
+    help="Folder with other scans that the detectors of the device graphs are tried on; may be given several times.",
+)
+def evaluate(run: Path, against: tuple[Path, ...]) -> None:
     """Measure the adapted model on the validation cases.
 
     RUN is a folder that `aidpost export adapt` made. Temperature and thresholds are chosen on its calibration cases;
@@ -20,7 +26,7 @@ def evaluate(run: Path) -> None:
     from aidpost_export.run import RunFolder
     from aidpost_export.summary import print_summary
 
-    evaluation = run_evaluate(RunFolder(run), ConsoleReporter())
+    evaluation = run_evaluate(RunFolder(run), ConsoleReporter(), against)
     print_summary(evaluation)
     click.echo(f"The report is in {run / 'report.html'}; every figure stands in {run / 'evaluation.json'}.")
     click.echo(f"Next: aidpost export quantize {run} --target TARGET")

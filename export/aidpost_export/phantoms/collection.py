@@ -94,6 +94,21 @@ _KINDS = {
 }
 
 
+def other_recipes(recipe: Recipe) -> tuple[str, ...]:
+    """Name one recipe for each kind of image that is surely none of this recipe's own.
+
+    Of a recipe that does not come with the program only the modalities tell: what it may read is left out.
+    """
+    own, accepted = _KINDS.get(recipe.name), recipe.input.modalities
+
+    def may_be(kind: _Kind) -> bool:
+        if own is not None:
+            return kind is own
+        return not accepted or (kind.modality in accepted if kind.modality else recipe.input.channels == 3)
+
+    return tuple({id(kind): name for name, kind in _KINDS.items() if not may_be(kind)}.values())
+
+
 def write_collection(recipe: Recipe, folder: Path, count: int, seed: int, reporter: Reporter) -> None:
     """Fill a folder with generated images for a recipe. Raises `RecipeError` where none of its kind can be drawn."""
     kind = _KINDS.get(recipe.name)
