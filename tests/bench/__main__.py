@@ -16,6 +16,7 @@ BENCHES = {
     "transfer": "the children's network on adults, before and after adaptation with 50 to all local labels",
     "groups": "sensitivity by group, and coverage, share and cost of UNSURE, on real data (some 20 minutes)",
     "explanations": "whether the heat map holds what it shows, on real data (about four minutes a run)",
+    "detectors": "detectors on real data: false alarms, faults by grade, other images by source (after accuracy's runs)",
     "accuracy": "AUROC on real data from the packed bundle's own readings (about an hour)",
 }
 

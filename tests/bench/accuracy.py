@@ -12,6 +12,8 @@ from sklearn.metrics import roc_auc_score
 from tests.bench.workshop import WORKSHOP, adapted, aidpost, data_folder, installed, table
 
 WANTED = {"cxr_kermany": 0.996, "cxr_nih": 0.90, "malaria_cells": 0.985}
+MOST_REFUSED = 0.02
+"""Share of validation rows that the box may refuse as unlike the training scans."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def main() -> None:
 
 
 def screened(task: Task, run: Path, data: Path) -> tuple[float, str]:
-    """AUROC of the readings of the validation rows, and the variant that read them."""
+    """AUROC of the readings of the validation rows, and what read them and how many it refused."""
     with (data / task.data / "index.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["split"] == "val"]
     truth = {str(data / task.data / row["file"]): row["label"] for row in rows}
@@ -65,10 +67,12 @@ def screened(task: Task, run: Path, data: Path) -> tuple[float, str]:
     aidpost("device", "screen", "--list", listing, "--out", out, home=installed(run))
     with (out / "readings.csv").open(newline="") as file:
         readings = [row for row in csv.DictReader(file) if row["finding"] == task.finding]
-    if {row["path"] for row in readings} != set(truth):
-        raise SystemExit(f"{out / 'readings.csv'} does not hold every validation row of {task.data}.")
+    refused = len(truth) - len({row["path"] for row in readings} & set(truth))
+    if refused > MOST_REFUSED * len(truth):
+        raise SystemExit(f"{out / 'readings.csv'} lacks {refused} of {len(truth)} validation rows of {task.data}.")
     target = np.array([truth[row["path"]] == task.finding for row in readings])
-    return float(roc_auc_score(target, [float(row["probability"]) for row in readings])), readings[0]["variant"]
+    area = float(roc_auc_score(target, [float(row["probability"]) for row in readings]))
+    return area, f"{readings[0]['variant']}, {refused} refused"
 
 
 def area(run: Path, task: Task) -> str:

@@ -171,7 +171,8 @@ def _recipe(plan: Plan, labels: tuple[str, ...]) -> str:
     return (
         f'name = "marks"\ntask = "{plan.task}"\nprevalence = 0.1\n{negative}title = {{ en = "Marks" }}\n'
         f'[input]\nkind = "image"\nsize = {plan.size}\nchannels = {plan.channels}\nmodalities = [{modalities}]\n'
-        f'[detectors]\nfaults = {list(plan.faults)}\n{findings}\n[[zones]]\nname = "left half"\nleft = 0.5\ntop = 0\nright = 1\nbottom = 1\n'
+        f"[detectors]\nfaults = {list(plan.faults)}\n"
+        f'{findings}\n[[zones]]\nname = "left half"\nleft = 0.5\ntop = 0\nright = 1\nbottom = 1\n'
     )
 
 

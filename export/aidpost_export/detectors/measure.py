@@ -207,5 +207,5 @@ def _with_folders(figures: VariantDetectors, sensor: Sensor, folders: Sequence[S
     if not folders or not _has_any(sensor.record):
         return figures
     names = {folder.name for folder in folders}
-    kept = tuple(one for one in figures.sources if one.name not in names)
+    kept = tuple(one for one in figures.sources if one.kind != "against" or one.name not in names)
     return msgspec.structs.replace(figures, sources=(*kept, *(_source(sensor, one) for one in folders)))
