@@ -128,15 +128,7 @@ def decide_finding(
             f"The model gave {probability} for {finding.label!r}, which is no probability.",
             _CORRECTED,
         )
-    repeat = [
-        reason
-        for reason, applies in (
-            (Reason.BLANK, facts.contrast < BLANK_CONTRAST),
-            (Reason.VIEW_NOT_ACCEPTED, not_accepted(facts.view, accepted.views)),
-        )
-        if applies
-    ]
-    repeat += faults(facts.measures, checks)
+    repeat = [*plain_faults(facts, accepted), *faults(facts.measures, checks)]
     abstention = rule.abstention
     unsure = [
         reason
@@ -158,6 +150,18 @@ def decide_finding(
         local = local_probability(probability, rule.prior, rule.prevalence)
     reasons = (*repeat, *unsure, *noted)
     return FindingDecision(finding.label, probability, rule.threshold, word, reasons, local_probability=local)
+
+
+def plain_faults(facts: Facts, accepted: ImageInput) -> tuple[Reason, ...]:
+    """Give the reasons to take a scan again that are plain without the model: such a scan is not refused as unlike."""
+    return tuple(
+        reason
+        for reason, applies in (
+            (Reason.BLANK, facts.contrast < BLANK_CONTRAST),
+            (Reason.VIEW_NOT_ACCEPTED, not_accepted(facts.view, accepted.views)),
+        )
+        if applies
+    )
 
 
 def unlike_training(distance: float | None, limit: Distance | None) -> bool:

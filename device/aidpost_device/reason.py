@@ -74,15 +74,16 @@ _TEXTS: dict[Reason, tuple[str, str]] = {
     ),
     Reason.UNLIKE_TRAINING: (
         "The image is not like the scans that this model was taught on.",
-        "If it is such a scan all the same, a person must read it; if not, take it out of the folder.",
+        "If it is such a scan all the same, see that it is upright, sharp and whole; a person must read it. If it is "
+        "not, take it out of the folder.",
     ),
     Reason.UNDEREXPOSED: (
         "The image is too bright: too little radiation reached the detector, or the photograph was overexposed.",
-        "Raise the exposure and take the scan again; of a film, take the photograph again with less light behind it.",
+        "Of an X-ray, raise the exposure and take it again; of a photograph, take it again with less light.",
     ),
     Reason.OVEREXPOSED: (
         "The image is too dark: too much radiation reached the detector, or the photograph was underexposed.",
-        "Lower the exposure and take the scan again; of a film, take the photograph again with more light behind it.",
+        "Of an X-ray, lower the exposure and take it again; of a photograph, take it again with more light.",
     ),
     Reason.CROPPED: (
         "A part of what should be on the image is cut off.",

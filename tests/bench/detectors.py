@@ -11,6 +11,7 @@ from tests.bench.workshop import WORKSHOP, adapted, aidpost, data_folder, table
 
 from aidpost_device.bundle.variant import Estimate
 from aidpost_export.detectors.figures import DetectorFigures, VariantDetectors
+from aidpost_export.detectors.tables import NOTHING
 from aidpost_export.evaluate import read_evaluation
 from aidpost_export.run import RunFolder
 
@@ -87,4 +88,4 @@ def _percent(*shares: Estimate | None) -> str:
 
 
 def _share(share: Estimate | None) -> str:
-    return "–" if share is None else f"{share.value:.1%} ({share.low:.1%} to {share.high:.1%})"
+    return NOTHING if share is None else f"{share.value:.1%} ({share.low:.1%} to {share.high:.1%})"

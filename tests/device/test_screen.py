@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from PIL import Image
 
 from aidpost_device.bundle.install import Installed, active_bundle
 from aidpost_device.bundle.manifest import AgeRange, ImageInput
@@ -330,6 +331,32 @@ def test_what_is_unlike_the_training_data_is_rejected(
     install_here(near.pack())
     run()
     assert {row["decision"] for row in table(out)} <= {"REFER", "CLEAR"}
+
+
+def test_what_is_plainly_to_be_taken_again_is_not_refused_for_its_looks(
+    run: Screen, folder: Path, out: Path, install_here: Callable[[bytes], Installed]
+) -> None:
+    Image.fromarray(np.full((64, 64), 128, np.uint8)).save(folder / "blank.png")
+    scans.dicom(folder / "lateral.dcm", 1, ViewPosition="LL")
+    frontal = msgspec.structs.replace(bundles.SPEC, views=("PA", "AP"))
+    install_here(bundles.draft(build=2, version="2.0.0", distance=1e-6).having(input=frontal).pack())
+    run()
+    assert {row["path"].rpartition("/")[2]: (row["decision"], row["reasons"]) for row in table(out)} == {
+        "blank.png": ("REPEAT", "blank"),
+        "lateral.dcm": ("REPEAT", "view-not-accepted"),
+    }
+
+
+def test_a_film_that_is_refused_for_its_looks_belongs_to_its_study_and_says_what_to_do(
+    run: Screen, folder: Path, out: Path, install_here: Callable[[bytes], Installed]
+) -> None:
+    scans.dicom(folder / "1.dcm", 1)
+    install_here(bundles.draft(build=2, version="2.0.0", distance=1e-6).pack())
+    run()
+    (row,) = table(out)
+    assert (row["decision"], row["finding"]) == ("REJECTED", "")
+    assert row["study"]
+    assert Reason.UNLIKE_TRAINING.hint in (out / "report.html").read_text(encoding="utf-8").replace("&#39;", "'")
 
 
 def test_a_scan_with_a_fault_is_to_be_taken_again_and_says_how(

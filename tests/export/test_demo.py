@@ -124,6 +124,12 @@ def test_at_its_full_size_transfer_is_worth_more_than_chance_explains(tmp_path: 
     assert scratch.high < adapted.low
     assert base.value + 0.04 < adapted.value
     assert adapted.high < 0.97
+    with (told.results / "readings.csv").open(newline="") as file:
+        rows = {Path(row["path"]).name: row for row in csv.DictReader(file)}
+    assert (rows["photograph.png"]["decision"], rows["photograph.png"]["reasons"]) == ("REJECTED", "unlike-training")
+    assert rows["blank.png"]["reasons"] == "blank"
+    films = [row["decision"] for name, row in rows.items() if name not in STRAY]
+    assert films.count("REJECTED") + films.count("REPEAT") <= 0.04 * len(films)
 
 
 def test_the_stray_files_are_what_they_are_said_to_be(tmp_path: Path) -> None:

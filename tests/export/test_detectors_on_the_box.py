@@ -30,6 +30,7 @@ from aidpost_device.reason import Reason
 from aidpost_export import variants
 from aidpost_export.commands.evaluate import evaluate as evaluate_command
 from aidpost_export.detectors import measure as measuring
+from aidpost_export.detectors import sources
 from aidpost_export.detectors.degrade import degrade
 from aidpost_export.evaluate import evaluate, read_evaluation
 from aidpost_export.pack import Label, Packed, pack
@@ -67,8 +68,9 @@ def run(tmp_path_factory: pytest.TempPathFactory, strangers: Path) -> RunFolder:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(variants, "speed_ratio", lambda *_: 1.5)
         patch.setattr("platform.machine", lambda: "x86_64")
+        patch.setattr(sources, "DRAWN", 4)
         make_variants(run, ["x86"], SilentReporter())
-    evaluate(run, SilentReporter(), [strangers])
+        evaluate(run, SilentReporter(), [strangers])
     return run
 
 

@@ -19,6 +19,9 @@ from aidpost_export.recipe import Recipe, load_recipe, recipe_folders
 EPOCHS = 2
 """Enough to see that the recipe learns without a fault; what it learns is not looked at."""
 
+MOST_SENT_BACK = 0.04
+"""Share of good images that the detectors may refuse or send back: what a recipe allows of either kind."""
+
 
 @pytest.mark.system
 @pytest.mark.parametrize("name", [folder.name for folder in recipe_folders()])
@@ -42,9 +45,9 @@ def test_the_recipe_goes_the_whole_way(name: str, tmp_path: Path, home: Home) ->
     assert manifest.provenance.synthetic
     with (tmp_path / "results" / "readings.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == count * len(recipe.labels)
-    assert {row["finding"] for row in rows} == set(recipe.labels)
-    assert {row["decision"] for row in rows} <= {"REFER", "CLEAR", "UNSURE"}
+    read = [row for row in rows if row["decision"] in ("REFER", "CLEAR", "UNSURE")]
+    assert {row["finding"] for row in read} == set(recipe.labels)
+    assert len(read) >= (1 - MOST_SENT_BACK) * count * len(recipe.labels)
 
 
 def short_of(name: str, folder: Path) -> Recipe:

@@ -10,7 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aidpost_device.bundle.manifest import Manifest
-from aidpost_device.decision import Facts, FindingDecision, Word, decide_finding, decide_scan, reject, unlike_training
+from aidpost_device.decision import (
+    Facts,
+    FindingDecision,
+    Word,
+    decide_finding,
+    decide_scan,
+    plain_faults,
+    reject,
+    unlike_training,
+)
 from aidpost_device.decode.image import Header
 from aidpost_device.decode.pool import PreparedScan
 from aidpost_device.engine import Engine, Prediction
@@ -85,7 +94,7 @@ class Reader:
             return Read(describe(scan, refusal, message, refusal.hint, self._engine.spec))
         try:
             prediction = self._engine.run(scan.pixels[None])  # (1, H, W, C)
-            if self._is_unlike(prediction):
+            if not plain_faults(facts, self._engine.spec) and self._is_unlike(prediction):
                 unlike = Reason.UNLIKE_TRAINING
                 return Read(describe(scan, unlike, unlike.text, unlike.hint, self._engine.spec))
             decisions = self._decide(prediction, replace(facts, measures=self._measures(quality, prediction)))

@@ -36,7 +36,7 @@ def stray_table(told: Told) -> Table:
     """Draw what became of the files that are no chest films, as `readings.csv` has it."""
     table = Table(
         title="What became of the files that are no chest films",
-        caption="A picture without a header passes for a scan: nothing in it says that it is none.",
+        caption="Of a picture without a header only its looks can say that it is none.",
         title_justify="left",
         caption_justify="left",
     )

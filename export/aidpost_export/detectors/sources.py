@@ -24,7 +24,7 @@ from aidpost_export.progress import Reporter, SilentReporter
 from aidpost_export.recipe import Recipe, load_recipe
 from aidpost_export.scans import read_scans
 
-DRAWN = 16
+DRAWN = 12
 """Images of each kind that are drawn; photographs and noise are twice as many."""
 MOST = 400
 """Files of a named folder that are looked at, spread over it."""
