@@ -14,7 +14,7 @@ from pathlib import Path
 from aidpost_device.decision import Word
 from aidpost_device.decode.reason import Reason as Unreadable
 from aidpost_device.engine import _ASK as _ENGINE
-from aidpost_device.reason import Reason
+from aidpost_device.reason import RETAKES, Reason
 from aidpost_device.screening.reader import ENGINE_FAILED
 from aidpost_device.screening.source import _TEXTS as _UNUSABLE
 
@@ -25,9 +25,10 @@ _GIVES = {
     Reason.AGE_OUTSIDE: Word.UNSURE,
     Reason.BETWEEN_LIMITS: Word.UNSURE,
     Reason.FILM_UNREADABLE: "any but CLEAR",
+    **dict.fromkeys(RETAKES, Word.REPEAT),
 }
 """Reasons that decide the word; the others stand beside any word, or reject the file."""
-_REJECT = (Reason.MODALITY_NOT_ACCEPTED, Reason.FOR_PROCESSING)
+_REJECT = (Reason.MODALITY_NOT_ACCEPTED, Reason.FOR_PROCESSING, Reason.UNLIKE_TRAINING)
 
 
 def tables() -> dict[str, str]:
