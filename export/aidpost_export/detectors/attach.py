@@ -53,13 +53,12 @@ def _compare(name: str, found: NDArray[np.float32] | None, expected: NDArray[np.
 
 def _append_distance(graph: onnx.GraphProto, fitted: Mahalanobis) -> None:
     basis = _constant(graph, "basis", fitted.basis)
-    transposed = _constant(graph, "basis.transposed", fitted.basis.T)
     precision = _constant(graph, "precision", fitted.precision)
     rest = _constant(graph, "rest", np.array(fitted.rest))
     centres = _constant(graph, "centres", fitted.centres)
     middle, last = (_constant(graph, f"axis.{axis}", np.array([axis]), np.int64) for axis in (1, 2))
     along = _node(graph, "MatMul", [EMBEDDING, basis])  # (N, r)
-    across = _node(graph, "Sub", [EMBEDDING, _node(graph, "MatMul", [along, transposed])])  # (N, D)
+    across = _node(graph, "Sub", [EMBEDDING, _node(graph, "Gemm", [along, basis], transB=1)])  # (N, D)
     scaled = [_node(graph, "Mul", [along, precision]), _node(graph, "Mul", [across, rest])]
     white = _node(graph, "Concat", scaled, axis=1)  # (N, r + D)
     gap = _node(graph, "Sub", [_node(graph, "Unsqueeze", [white, middle]), centres])  # (N, C, r + D)
