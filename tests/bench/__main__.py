@@ -13,14 +13,10 @@ BENCHES = {
     "coldstart": "start-up: wall time and memory of one scan from cold, and of --help",
     "throughput": "screening end to end against the machine's limit and against the naive loop",
     "quantisation": "INT8 against float: speed, AUROC, flips, for MobileNetV2 and ResNet-18",
-<<<<<<< HEAD
     "transfer": "the children's network on adults, before and after adaptation with 50 to all local labels",
     "groups": "sensitivity by group, and coverage, share and cost of UNSURE, on real data (some 20 minutes)",
     "explanations": "whether the heat map holds what it shows, on real data (about four minutes a run)",
-    "detectors": "detectors on real data: false alarms, faults by grade, other images by source (after accuracy's runs)",
-=======
     "detectors": "false alarms on real scans, faults by grade, other images by source (about an hour)",
->>>>>>> 993a43b (Do not refuse for its looks what is plainly to be taken again)
     "accuracy": "AUROC on real data from the packed bundle's own readings (about an hour)",
 }
 

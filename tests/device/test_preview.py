@@ -26,6 +26,7 @@ from aidpost_device.cli.main import main
 from aidpost_device.decision import FindingDecision, Word
 from aidpost_device.errors import AidpostError, PreviewError
 from aidpost_device.home import Home
+from aidpost_device.in_force import Signed
 from aidpost_device.preview.comparison import Pair, compare
 from aidpost_device.preview.link import (
     FEWEST_PEOPLE,
@@ -37,6 +38,7 @@ from aidpost_device.preview.link import (
 from aidpost_device.preview.outcome import DOCUMENT, TABLE, Preview
 from aidpost_device.preview.shadow import preview, record
 from aidpost_device.screening.screen import screen
+from aidpost_device.store.store import Store
 
 from . import bundles, scans
 
@@ -200,7 +202,8 @@ def box(original: Path, tmp_path: Path) -> Home:
 
 
 def put(home: Home, data: bytes, reason: str | None = None) -> Installed:
-    return install(home, data, TODAY, prepare=bundles.prepare, target="x86", without_preview=reason)
+    signed = None if reason is None else Signed(author="Amina", reason=reason, at="2026-01-02T03:04:05+00:00")
+    return install(home, data, TODAY, prepare=bundles.prepare, target="x86", without_preview=signed)
 
 
 def look(home: Home, data: bytes = NEW, **options: int) -> Preview:
@@ -318,7 +321,7 @@ def test_a_bundle_takes_another_one_s_place_only_after_its_own_preview(box: Home
     with pytest.raises(PreviewError):
         put(box, OTHER)
     assert put(box, NEW).changed
-    assert rows(box, "SELECT * FROM preview_override") == []
+    assert rows(box, "SELECT * FROM audit") == []
     ((name, wanted, read, changed),) = rows(box, "SELECT bundle, wanted, scans, changed FROM preview")
     assert (name, wanted, read) == ("toy", COUNT, COUNT)
     assert isinstance(changed, int)
@@ -334,15 +337,15 @@ def test_a_preview_against_an_earlier_bundle_does_not_count(box: Home, original:
 
 
 def test_a_reason_stands_in_for_the_preview_and_is_kept(box: Home) -> None:
-    for empty in ("", "  "):
-        with pytest.raises(PreviewError, match="The reason is empty"):
-            put(box, NEW, empty)
-    put(box, NEW, " the old model missed two children ")
-    bundle, reason = rows(box, "SELECT bundle_sha256, reason FROM preview_override")[0]
-    assert (bundle, reason) == (active_bundle(box).sha256, "the old model missed two children")
-    for change in ("DELETE FROM preview_override", "UPDATE preview_override SET reason = 'none'"):
-        with closing(sqlite3.connect(box.store_file)) as connection, pytest.raises(sqlite3.IntegrityError):
-            connection.execute(change)
+    put(box, NEW, "the old model missed two children")
+    with Store(box.store_file) as store:
+        (row,) = store.audit()
+    details = json.loads(row.details)
+    assert (row.author, row.action, row.subject) == ("Amina", "activated-without-preview", "bundle toy 2.0.0")
+    assert (details["bundle_sha256"], details["reason"]) == (
+        active_bundle(box).sha256,
+        "the old model missed two children",
+    )
 
 
 def test_what_replaces_nothing_that_has_read_needs_no_preview(box: Home, tmp_path: Path) -> None:
@@ -351,7 +354,8 @@ def test_what_replaces_nothing_that_has_read_needs_no_preview(box: Home, tmp_pat
     assert put(box, another).changed
     put(box, NEW, "urgent")  # which has read nothing yet
     assert put(box, OTHER).changed
-    assert [row[0] for row in rows(box, "SELECT reason FROM preview_override")] == ["urgent"]
+    with Store(box.store_file) as store:
+        assert [json.loads(row.details)["reason"] for row in store.audit()] == ["urgent"]
 
 
 def test_going_back_is_always_allowed_and_brings_all_numbers_back(box: Home) -> None:
@@ -411,7 +415,14 @@ def test_the_command_shows_writes_and_records(
 
 
 @pytest.mark.parametrize(
-    "options", [("--last", "5"), ("--out", "x"), ("--preview", "--without-preview", "because"), ("--last", "0")]
+    "options",
+    [
+        ("--last", "5"),
+        ("--out", "x"),
+        ("--preview", "--without-preview"),
+        ("--without-preview", "--author", "Amina"),
+        ("--last", "0"),
+    ],
 )
 def test_options_that_do_not_go_together_are_refused(
     typed: Callable[..., tuple[int, str, str]], options: tuple[str, ...]

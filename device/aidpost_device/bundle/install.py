@@ -20,6 +20,7 @@ from aidpost_device.bundle.verify import VerifiedBundle, verify
 from aidpost_device.engine import Target
 from aidpost_device.errors import BundleError, NoBundleError, RollbackError
 from aidpost_device.home import Home
+from aidpost_device.in_force import Signed
 from aidpost_device.preview.rule import needs_reason, record_override
 from aidpost_device.timing import fastest
 
@@ -73,11 +74,12 @@ def install(
     *,
     prepare: Prepare,
     target: Target,
-    without_preview: str | None = None,
+    without_preview: Signed | None = None,
 ) -> Installed:
     """Verify, admit, run and activate a bundle. Raises an `AidpostError`; then nothing is left and nothing changed.
 
-    One that takes the place of a bundle which has read here needs a recorded preview, or the reason for having none.
+    One that takes the place of a bundle which has read here needs a recorded preview, or somebody's reason for having
+    none.
     """
     with home.locked():
         slots.sweep(home)
@@ -94,7 +96,7 @@ def rehearse(home: Home, data: bytes, now: date | None, *, prepare: Prepare, tar
 
 
 def _install(
-    home: Home, data: bytes, now: date | None, prepare: Prepare, target: Target, reason: str | None
+    home: Home, data: bytes, now: date | None, prepare: Prepare, target: Target, without_preview: Signed | None
 ) -> Installed:
     verified, state = _admitted(home, data, now)
     manifest, overridden = verified.manifest, False
@@ -102,13 +104,15 @@ def _install(
         if _is_intact(home, manifest.name, state.active):
             return Installed(manifest, state.active.variant, changed=False, previous=state.previous)
     elif state is not None:
-        overridden = needs_reason(home, manifest, verified.sha256, state.active.sha256, reason)
+        overridden = needs_reason(
+            home, manifest, verified.sha256, state.active.sha256, given=without_preview is not None
+        )
     variant = _try_out(verified, prepare, target)
     slot = Slot(version=manifest.version, build=manifest.build, sha256=verified.sha256, variant=variant)
     after = slots.activate(state, slot)
     slots.write_slot(home, manifest.name, slot, data)
-    if overridden and state is not None and reason is not None:
-        record_override(home, manifest, verified.sha256, state.active.sha256, reason)
+    if overridden and state is not None and without_preview is not None:
+        record_override(home, manifest, verified.sha256, state.active.sha256, without_preview)
     slots.write_state(home, manifest.name, after)
     return Installed(manifest, variant, changed=True, previous=after.previous)
 

@@ -24,8 +24,18 @@ if TYPE_CHECKING:
 @click.option("--preview", is_flag=True, help="Only show what would change on the scans that were read last.")
 @click.option("--last", type=click.IntRange(1), metavar="K", help="Scans that the preview reads, 200 by default.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the preview's table and whole result.")
-@click.option("--without-preview", metavar="REASON", help="Why it is made active although no preview was made.")
-def install(file: Path, preview: bool, last: int | None, out: Path | None, without_preview: str | None) -> None:
+@click.option("--without-preview", is_flag=True, help="Make it active although no preview was made.")
+@click.option("--author", help="Who makes it active without a preview.")
+@click.option("--reason", help="Why it is made active without a preview.")
+def install(
+    file: Path,
+    preview: bool,
+    last: int | None,
+    out: Path | None,
+    without_preview: bool,
+    author: str | None,
+    reason: str | None,
+) -> None:
     """Check a bundle, try it out, and make it the active one.
 
     The bundle that was active before is kept: `aidpost device rollback NAME` returns to it. Where that one has read
@@ -33,27 +43,32 @@ def install(file: Path, preview: bool, last: int | None, out: Path | None, witho
     would change is shown.
     """
     if preview:
-        if without_preview is not None:
+        if without_preview:
             raise click.UsageError("--preview and --without-preview exclude each other.")
         show_preview(file, last, out)
         return
     if last is not None or out is not None:
         raise click.UsageError("--last and --out belong to --preview.")
-    _install(file, without_preview)
+    from aidpost_device.cli.site import require_signed
+
+    _install(file, require_signed(without_preview, author, reason, "--without-preview"))
 
 
-def _install(file: Path, without_preview: str | None) -> None:
+def _install(file: Path, signed: tuple[str, str] | None) -> None:
     from aidpost_device.bundle import install as installation
     from aidpost_device.bundle.container import FILE_LIMIT
     from aidpost_device.clock import today
     from aidpost_device.engine import host_target
     from aidpost_device.home import Home
+    from aidpost_device.in_force import Signed
     from aidpost_device.incoming import read_incoming
+    from aidpost_device.store.readings import now as recorded_now
 
     data, now = read_incoming(file, FILE_LIMIT), today()
+    override = Signed(author=signed[0], reason=signed[1], at=recorded_now()) if signed else None
     with decoding() as prepare:
         done = installation.install(
-            Home.locate(), data, now, prepare=prepare, target=host_target(), without_preview=without_preview
+            Home.locate(), data, now, prepare=prepare, target=host_target(), without_preview=override
         )
     manifest = done.manifest
     title = f"{manifest.name} {manifest.version} (build {manifest.build})"

@@ -43,7 +43,7 @@ class FindingChange(Part, frozen=True, kw_only=True):
     old_threshold: float
     """In force now."""
     own_threshold: float
-    """The new bundle's own."""
+    """The one that the new bundle would be decided by: its own, unless the site has set one for it already."""
     linked: LinkedThreshold | None
     """The new bundle's threshold that flags the same share of these scans."""
     refusal: str

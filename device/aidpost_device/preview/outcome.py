@@ -79,7 +79,7 @@ def lines(preview: Preview) -> Iterator[str]:
         old, new = pair.split(" > ")
         yield f"{old:<10}{new:<10}{count:>8}" + ("" if old == new else "  changes")
     for change in found.findings:
-        yield from _finding_lines(change)
+        yield from _finding_lines(change, preview.bundle)
     if found.changes:
         yield ""
         yield f"Studies whose word would change: {len(found.changes)}"
@@ -90,7 +90,7 @@ def lines(preview: Preview) -> Iterator[str]:
         yield f"  and {len(found.changes) - LISTED} more; --out DIR writes all of them to {TABLE}"
 
 
-def _finding_lines(change: FindingChange) -> Iterator[str]:
+def _finding_lines(change: FindingChange, bundle: str) -> Iterator[str]:
     agree = "" if change.rank_correlation is None else f", rank correlation {change.rank_correlation:.2f}"
     yield ""
     yield f"{change.label}: {change.scans} scans{agree}"
@@ -102,6 +102,10 @@ def _finding_lines(change: FindingChange) -> Iterator[str]:
         yield (
             f"  to flag the same {one.share:.0%} of these scans the new one would have to be {one.value:.3f} "
             f"({one.low:.3f} to {one.high:.3f})"
+        )
+        yield (
+            f"  to take it over once the bundle is active: aidpost device threshold --bundle {bundle} "
+            f"--finding {change.label!r} --set {one.value:.4f} --author NAME --reason TEXT"
         )
     else:
         yield f"  no threshold is given that flags the same share: {change.refusal}"

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
 
 from aidpost_device.bundle.install import Prepare, active_bundle, rehearse
 from aidpost_device.bundle.manifest import Manifest
+from aidpost_device.bundle.variant import Variant
 from aidpost_device.bundle.verify import VerifiedBundle
 from aidpost_device.decision import FindingDecision, require_applicable
 from aidpost_device.decode.pool import DecodePool
 from aidpost_device.engine import Engine, Target
 from aidpost_device.errors import PreviewError
 from aidpost_device.home import Home
+from aidpost_device.in_force import InForce, in_force
 from aidpost_device.preview.comparison import Pair, compare
 from aidpost_device.preview.outcome import Preview
 from aidpost_device.screening.parallel import read_scans
@@ -57,14 +59,16 @@ def preview(
     if state.active.sha256 == verified.sha256:
         raise PreviewError(f"{manifest.name} {manifest.version} is the active bundle.", "Nothing would change.")
     with Store(home.store_file) as store:
-        wanted = store.last_scans(state.active.sha256, last)
+        wanted, site = store.last_scans(state.active.sha256, last), store.site_settings()
     if not wanted:
         raise PreviewError(
             f"The active bundle {state.active.version} of {manifest.name} has read no scan here yet.",
             "Install the other one without a preview: aidpost device install FILE",
         )
     old = active_bundle(home, manifest.name).manifest
-    pairs = list(_read_again(wanted, verified, rehearsed.variant, workers, progress))
+    before = in_force(old, state.active.sha256, _variant(old, state.active.variant), site)
+    after = in_force(manifest, verified.sha256, _variant(manifest, rehearsed.variant), site)
+    pairs = list(_read_again(wanted, verified, rehearsed.variant, after, workers, progress))
     if not pairs:
         raise PreviewError(
             f"None of the {len(wanted)} scans that {state.active.version} read last is where it was.",
@@ -79,7 +83,7 @@ def preview(
         variant=rehearsed.variant,
         wanted=len(wanted),
         unavailable=len(wanted) - len(pairs),
-        comparison=compare(pairs, _thresholds(old, state.active.variant), _thresholds(manifest, rehearsed.variant)),
+        comparison=compare(pairs, _thresholds(before), _thresholds(after)),
     )
 
 
@@ -101,12 +105,17 @@ def record(home: Home, made: Preview) -> None:
 
 
 def _read_again(
-    wanted: list[ReadScan], bundle: VerifiedBundle, variant: str, workers: int | None, progress: Progress | None
+    wanted: list[ReadScan],
+    bundle: VerifiedBundle,
+    variant: str,
+    rules: Mapping[str, InForce],
+    workers: int | None,
+    progress: Progress | None,
 ) -> Iterator[Pair]:
     """Read the scans that are still there with their content; look for each in the places where it was seen."""
     spec, missing, done = require_applicable(bundle.manifest), {scan.sha256: scan for scan in wanted}, 0
     count = max(1, min(workers or os.cpu_count() or 1, len(wanted)))
-    reader = Reader(Engine.load(bundle, variant), bundle.manifest)
+    reader = Reader(Engine.load(bundle, variant), bundle.manifest, rules)
     with DecodePool(count, spec) as pool:
         for place in range(max(len(scan.paths) for scan in wanted)):
             paths = dict.fromkeys(scan.paths[place] for scan in missing.values() if place < len(scan.paths))
@@ -126,7 +135,9 @@ def _findings(found: Read | None) -> tuple[FindingDecision, ...]:
     return found.outcome.findings if found is not None and isinstance(found.outcome, Reading) else ()
 
 
-def _thresholds(manifest: Manifest, variant: str) -> dict[str, float]:
-    """Thresholds by label. The one place to ask, should a site set its own."""
-    chosen = next(one for one in manifest.variants if one.name == variant)
-    return {label: numbers.operating_point.threshold for label, numbers in chosen.findings.items()}
+def _variant(manifest: Manifest, name: str) -> Variant:
+    return next(one for one in manifest.variants if one.name == name)
+
+
+def _thresholds(rules: Mapping[str, InForce]) -> dict[str, float]:
+    return {label: rule.threshold for label, rule in rules.items()}

@@ -12,8 +12,7 @@ from aidpost_device.store.connection import insert
 from aidpost_device.store.readings import now
 from aidpost_device.store.rows import finding_of
 
-TABLES = (
-    """
+TABLE = """
     CREATE TABLE preview (
         id INTEGER PRIMARY KEY,
         bundle TEXT NOT NULL,
@@ -26,18 +25,7 @@ TABLES = (
         result_sha256 TEXT NOT NULL,
         program TEXT NOT NULL,
         created_at TEXT NOT NULL
-    ) STRICT""",
-    """
-    CREATE TABLE preview_override (
-        id INTEGER PRIMARY KEY,
-        bundle TEXT NOT NULL,
-        bundle_sha256 TEXT NOT NULL,
-        active_sha256 TEXT NOT NULL,
-        reason TEXT NOT NULL CHECK (reason <> ''),
-        program TEXT NOT NULL,
-        created_at TEXT NOT NULL
-    ) STRICT""",
-)
+    ) STRICT"""
 _PATHS = 3
 """Places of a scan that are looked at, the one where it was seen last first."""
 
@@ -99,23 +87,6 @@ def has_preview(connection: sqlite3.Connection, bundle_sha256: str, active_sha25
     """Whether exactly this bundle was held against that one."""
     query = "SELECT 1 FROM preview WHERE (bundle_sha256, active_sha256) = (?, ?)"
     return connection.execute(query, (bundle_sha256, active_sha256)).fetchone() is not None
-
-
-def put_override(
-    connection: sqlite3.Connection, bundle: str, bundle_sha256: str, active_sha256: str, reason: str
-) -> None:
-    """Record why a bundle is made active without a preview."""
-    insert(
-        connection,
-        "INSERT INTO preview_override (bundle, bundle_sha256, active_sha256, reason, program, created_at) "
-        "VALUES (?, ?, ?, ?, ?, ?)",
-        bundle,
-        bundle_sha256,
-        active_sha256,
-        reason,
-        __version__,
-        now(),
-    )
 
 
 def has_readings(connection: sqlite3.Connection, bundle_sha256: str) -> bool:

@@ -7,7 +7,7 @@ bytes, because file names need not be UTF-8.
 from __future__ import annotations
 
 from aidpost_device.store.migrations import Step
-from aidpost_device.store.previews import TABLES as PREVIEW_TABLES
+from aidpost_device.store.previews import TABLE as PREVIEW_TABLE
 
 _PEOPLE = (
     """
@@ -213,7 +213,7 @@ STEPS = (
     ),
     Step(
         "the audit trail, the site's settings and confirmed outcomes",
-        1,
+        4,  # a program that does not know the site's thresholds would decide by the bundle's
         (
             _AUDIT,
             *_append_only("audit", "id = NEW.id OR sha256 = NEW.sha256 OR previous_sha256 = NEW.previous_sha256"),
@@ -227,9 +227,8 @@ STEPS = (
         "previews of bundles",
         1,
         (
-            *PREVIEW_TABLES,
+            PREVIEW_TABLE,
             *_append_only("preview", "id = NEW.id"),
-            *_append_only("preview_override", "id = NEW.id"),
             "CREATE INDEX reading_by_bundle ON reading (bundle_sha256)",
         ),
     ),

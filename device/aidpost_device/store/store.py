@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +11,9 @@ from types import TracebackType
 from typing import Self
 
 from aidpost_device import __version__
-from aidpost_device.in_force import SitePrevalence, SiteSettings, SiteThreshold
+from aidpost_device.in_force import Signed, SitePrevalence, SiteSettings, SiteThreshold
 from aidpost_device.store import previews
-from aidpost_device.store.audit import AuditRow, audit_rows
+from aidpost_device.store.audit import AuditRow, append_audit, audit_rows
 from aidpost_device.store.connection import connect, insert, speaking
 from aidpost_device.store.outcomes import ConfirmedOutcome, OutcomeSource, ScoredScan, put_outcomes, scored_scans
 from aidpost_device.store.people import scan_id
@@ -161,6 +161,11 @@ class Store:
         with speaking(self.path):
             return scored_scans(self._connection, bundle_sha256, variant, finding)
 
+    def audit_event(self, signed: Signed, action: str, subject: str, details: Mapping[str, object]) -> None:
+        """Add a row to the audit trail, of what is recorded nowhere else."""
+        with self._writing() as connection:
+            append_audit(connection, signed.at, signed.author, action, subject, details)
+
     def audit(self) -> list[AuditRow]:
         """List the audit trail, the oldest row first."""
         with speaking(self.path):
@@ -185,11 +190,6 @@ class Store:
         """Record that a preview was made."""
         with self._writing() as connection:
             previews.put_preview(connection, made)
-
-    def record_override(self, bundle: str, bundle_sha256: str, active_sha256: str, reason: str) -> None:
-        """Record why a bundle is made active without a preview."""
-        with self._writing() as connection:
-            previews.put_override(connection, bundle, bundle_sha256, active_sha256, reason)
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
