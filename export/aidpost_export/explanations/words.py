@@ -21,9 +21,7 @@ def verdict(reasons: Sequence[str] | None) -> str:
     if reasons is None:
         return "The heat map was not checked yet; a bundle that is packed now checks it first."
     if not reasons:
-        return (
-            "The heat map passed its check: boxes draw it, and name the zone that it points at where there are zones."
-        )
+        return "The heat map passed its check: boxes draw it, and name the zone that it points at if there are zones."
     return f"Boxes draw no heat map and name no region: {'; '.join(reasons)}."
 
 
