@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 from itertools import groupby
+from operator import itemgetter
 
 from aidpost_device import __version__
 from aidpost_device.decision import FindingDecision
@@ -97,29 +98,36 @@ def has_readings(connection: sqlite3.Connection, bundle_sha256: str) -> bool:
 
 def last_scans(connection: sqlite3.Connection, bundle_sha256: str, last: int) -> list[ReadScan]:
     """Give the last scans that a bundle has read, the newest first; of several readings of one, the newest."""
+    places: dict[int, list[bytes]] = {}
+    for scan, path in connection.execute(_PLACES, (bundle_sha256, last)):
+        places.setdefault(scan, []).append(path)
     found = connection.execute(_LAST, (bundle_sha256, last)).fetchall()
-    scans = []
-    for (reading, scan, sha256, study, person), lines in groupby(found, key=lambda line: line[:5]):
-        del reading
-        paths = connection.execute(_PLACES, (scan, _PATHS)).fetchall()
-        findings = tuple(finding_of(*line[5:]) for line in lines)
-        scans.append(ReadScan(sha256, study, person, tuple(path for (path,) in paths), findings))
-    return scans
+    return [
+        ReadScan(
+            sha256=sha256,
+            study=study,
+            person=person,
+            paths=tuple(places.get(scan, ())[:_PATHS]),
+            findings=tuple(finding_of(*line[4:]) for line in lines),
+        )
+        for (scan, sha256, study, person), lines in groupby(found, key=itemgetter(0, 1, 2, 3))
+    ]
 
 
-_LAST = """
+_NEWEST = """
 WITH newest AS (
-    SELECT max(id) AS id FROM reading WHERE bundle_sha256 = ? GROUP BY scan_id ORDER BY max(id) DESC LIMIT ?
-)
-SELECT reading.id, scan.id, scan.sha256, study.code, person.pseudonym,
+    SELECT scan_id, max(id) AS id FROM reading WHERE bundle_sha256 = ? GROUP BY scan_id ORDER BY max(id) DESC LIMIT ?
+)"""
+_LAST = f"""{_NEWEST}
+SELECT scan.id, scan.sha256, study.code, person.pseudonym,
     finding.label, finding.probability, finding.threshold, finding.word, finding.reasons, finding.region,
     finding.local_probability
 FROM newest
-JOIN reading ON reading.id = newest.id
-JOIN scan ON scan.id = reading.scan_id
+JOIN scan ON scan.id = newest.scan_id
 JOIN study ON study.id = scan.study_id
 JOIN person ON person.id = study.person_id
-JOIN reading_finding AS finding ON finding.reading_id = reading.id
-ORDER BY reading.id DESC, finding.position"""
-_PLACES = """
-SELECT path FROM item WHERE scan_id = ? GROUP BY path ORDER BY max(screening_id) DESC, path LIMIT ?"""
+JOIN reading_finding AS finding ON finding.reading_id = newest.id
+ORDER BY newest.id DESC, finding.position"""  # noqa: S608 - our own words
+_PLACES = f"""{_NEWEST}
+SELECT item.scan_id, item.path FROM item JOIN newest ON newest.scan_id = item.scan_id
+GROUP BY item.scan_id, item.path ORDER BY max(item.screening_id) DESC, item.path"""  # noqa: S608 - our own words
