@@ -41,7 +41,7 @@ def toy() -> bundles.Draft:
     draft = scans.splitting(bundles.draft())
     own = draft.manifest.variants[0].findings["opacity"]
     middle = own.operating_point.threshold
-    band = Abstention(low=middle - 0.01, high=middle + 0.01, coverage=0.9, unsure=0.1)
+    band = Abstention(low=middle - 0.01, high=middle + 0.01, coverage=0.9, unsure=0.1, wanted=0.9, most=0.2)
     numbers = msgspec.structs.replace(own, abstention=band)
     return draft.having(
         variants=tuple(msgspec.structs.replace(one, findings={"opacity": numbers}) for one in draft.manifest.variants)

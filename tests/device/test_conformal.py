@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from aidpost_device.bundle.manifest import Finding, ImageInput
-from aidpost_device.bundle.variant import Abstention, Estimate, FindingNumbers, OperatingPoint
+from aidpost_device.bundle.variant import Abstention
 from aidpost_device.calibration.conformal import abstention, fewest_cases, is_unsure
 from aidpost_device.calibration.threshold import choose_threshold
 from aidpost_device.decision import Facts, Word, decide_finding
 from aidpost_device.errors import CalibrationError
+from aidpost_device.in_force import InForce
 
 WELL, ILL = 0.0, 1.0
 
@@ -180,13 +181,9 @@ def test_the_box_says_what_the_limits_promise(cases: list[tuple[float, bool]], t
         return
     assert found.low <= threshold <= found.high
     assert found.unsure <= most
-    half = Estimate(value=0.5, low=0.4, high=0.6)
-    point = OperatingPoint(
-        threshold=threshold, target_sensitivity=0.9, sensitivity=half, specificity=half, positives=9, negatives=9
-    )
-    numbers = FindingNumbers(temperature=1, operating_point=point, abstention=found)
+    rule = InForce(threshold=threshold, abstention=found)
     finding, spec = Finding(label="opacity", names={"en": "opacity"}), ImageInput(size=32, channels=1)
-    words = np.array([decide_finding(finding, numbers, float(p), Facts(contrast=99), spec).word for p in score])
+    words = np.array([decide_finding(finding, rule, float(p), Facts(contrast=99), spec).word for p in score])
     assert ((words == Word.UNSURE) == is_unsure(score, found)).all()
     assert np.mean(words[truth > 0] != Word.CLEAR) >= found.coverage
     if found.coverage_without is not None:

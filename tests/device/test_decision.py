@@ -34,7 +34,7 @@ FINDING = Finding(label="pneumonia", names={"en": "Pneumonia"})
 RULE = InForce(threshold=0.5, abstention=None)
 GOOD = Facts(contrast=200, age=40.0, view="PA", modality="CR")
 ADULTS = AgeRange(low=15, high=60)
-DOUBT = Abstention(low=0.4, high=0.6, coverage=0.95, unsure=0.1)
+DOUBT = Abstention(low=0.4, high=0.6, coverage=0.95, unsure=0.1, wanted=0.95, most=0.2)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from aidpost_device.calibration.programme import Programme
 from aidpost_device.calibration.threshold import choose_threshold
 from aidpost_device.decision import Word
 from aidpost_device.errors import CalibrationError, OutcomeError
-from aidpost_device.outcomes.calibrate import MOST_UNSURE, calibrate, partial_verification, verified
+from aidpost_device.outcomes.calibrate import calibrate, partial_verification, verified
 from aidpost_device.outcomes.match import Case, Matched, match
 from aidpost_device.outcomes.table import SHOWN, Fault, OutcomeTable, Question, read_outcomes, refuse
 from aidpost_device.reason import Reason
@@ -218,7 +218,11 @@ def cases(present: int = 60, absent: int = 90, seed: int = 0) -> list[Case]:
 
 def numbers(coverage: float | None) -> object:
     own = bundles.numbers()
-    band = None if coverage is None else Abstention(low=0.3, high=0.6, coverage=coverage, unsure=0.1)
+    band = (
+        None
+        if coverage is None
+        else Abstention(low=0.3, high=0.6, coverage=0.6, unsure=0.1, wanted=coverage, most=0.25)
+    )
     return msgspec.structs.replace(own, abstention=band)
 
 
@@ -230,12 +234,12 @@ def test_the_threshold_the_measurement_and_the_band_belong_together() -> None:
     assert (done.measured.positives, done.measured.negatives) == (60, 90)
     assert done.abstention is not None
     assert done.abstention.low <= done.choice.threshold <= done.abstention.high
-    assert done.abstention.unsure <= MOST_UNSURE
+    assert done.abstention.unsure <= 0.25
     assert "it says UNSURE" in done.band
     assert [(one.column, one.value) for one in done.strata][-2:] == [("sex", "F"), ("sex", "M")]
 
 
-@pytest.mark.parametrize(("coverage", "said"), [(None, "The bundle sets no limits"), (0.999, "they need 999 outcomes")])
+@pytest.mark.parametrize(("coverage", "said"), [(None, "The bundle sets no limits"), (0.999, "outcomes of 999 people")])
 def test_without_a_band_that_is_said(coverage: float | None, said: str) -> None:
     done = calibrate(cases(), numbers(coverage), Programme(prevalence=0.2))  # type: ignore[arg-type]
     assert done.abstention is None

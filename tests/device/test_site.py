@@ -41,7 +41,7 @@ from . import bundles
 
 SHA = "b" * 64
 AT = "2026-03-04T05:06:07+00:00"
-BAND = Abstention(low=0.1, high=0.4, coverage=0.95, unsure=0.1)
+BAND = Abstention(low=0.1, high=0.4, coverage=0.95, unsure=0.1, wanted=0.95, most=0.2)
 HALF = Estimate(value=0.5, low=0.4, high=0.6)
 POINT = OperatingPoint(
     threshold=0.3, target_sensitivity=0.9, sensitivity=HALF, specificity=HALF, positives=40, negatives=50

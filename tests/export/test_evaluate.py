@@ -218,7 +218,9 @@ def write_device(run: RunFolder, worse: float) -> None:
     """What `quantize` leaves: the float graph, an INT8 graph whose logits are `worse` and a refused candidate."""
     before = evaluate(run, SILENT).findings[0]
     point = before.operating_point
-    limits = Abstention(low=point.threshold * 0.5, high=point.threshold, coverage=0.95, unsure=0.1)
+    limits = Abstention(
+        low=point.threshold * 0.5, high=point.threshold, coverage=0.95, unsure=0.1, wanted=0.95, most=0.2
+    )
     numbers = {before.label: FindingNumbers(temperature=before.temperature, operating_point=point, abstention=limits)}
     noise = np.random.default_rng(1).normal(size=run.logits().shape) * worse
     names = (FLOAT, "int8-u8s8")

@@ -22,7 +22,7 @@ from aidpost_export.unsure import answers, fit_limits
 from .scored_runs import Plan, write_run
 
 SILENT = SilentReporter()
-LIMITS = Abstention(low=0.3, high=0.7, coverage=0.95, coverage_without=0.9, unsure=0.1)
+LIMITS = Abstention(low=0.3, high=0.7, coverage=0.95, coverage_without=0.9, unsure=0.1, wanted=0.95, most=0.2)
 
 
 def run_with(folder: Path, plan: Plan, settings: str = "") -> RunFolder:

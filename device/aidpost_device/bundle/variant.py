@@ -60,6 +60,10 @@ class Abstention(Section, frozen=True, kw_only=True):
     """The same of new cases without it, for `high`; None where `high` is the threshold and promises them nothing."""
     unsure: Fraction
     """Share of people that is UNSURE at the recipe's prevalence, from the cases that the limits were chosen on."""
+    wanted: Fraction
+    """The coverage that the recipe asks for; `coverage` may be less where too many would be UNSURE."""
+    most: Fraction
+    """The largest share of people that the recipe allows to be UNSURE."""
 
 
 class Distance(Section, frozen=True, kw_only=True):

@@ -74,7 +74,13 @@ def abstention(
     else:
         high, promised_without = threshold, None
     return Abstention(
-        low=low, high=high, coverage=promised, coverage_without=promised_without, unsure=unsure(low, high)
+        low=low,
+        high=high,
+        coverage=promised,
+        coverage_without=promised_without,
+        unsure=unsure(low, high),
+        wanted=coverage,
+        most=most_unsure,
     )
 
 

@@ -19,9 +19,6 @@ from aidpost_device.calibration.yields import Curve, curve
 from aidpost_device.outcomes.match import Case, voting
 from aidpost_device.store.outcomes import ScoredScan
 
-MOST_UNSURE = 0.25
-"""Largest share of people that limits fitted at a site may leave UNSURE: the coverage is lowered until they do. Above
-it a person reads every fourth scan, and the machine has sorted little."""
 By = Literal["age", "sex"]
 
 
@@ -57,7 +54,7 @@ def calibrate(
     require_enough(target, people, "confirmed outcomes")
     found = curve(probability, target, people, programme)
     choice = choose(found, numbers.operating_point.target_sensitivity)
-    band, told = _abstention(probability, target, choice.threshold, numbers, programme)
+    band, told = _abstention(probability, target, people, choice.threshold, numbers, programme)
     return Calibration(
         curve=found,
         choice=choice,
@@ -107,6 +104,7 @@ def partial_verification(flagged: Verified, others: Verified) -> str:
 def _abstention(
     probability: NDArray[np.float32],
     target: NDArray[np.bool_],
+    people: NDArray[np.str_],
     threshold: float,
     numbers: FindingNumbers,
     programme: Programme,
@@ -119,15 +117,17 @@ def _abstention(
         probability,
         target,
         threshold,
-        coverage=own.coverage,
-        most_unsure=MOST_UNSURE,
+        coverage=own.wanted,
+        most_unsure=own.most,
         prevalence=programme.prevalence,
+        patients=people,
     )
     if band is None:
-        need = fewest_cases(own.coverage)
+        need = fewest_cases(own.wanted)
         return None, (
-            f"No limits of UNSURE are set around this threshold: for a coverage of {own.coverage:.1%} they need "
-            f"{need} outcomes with the finding and {need} without it."
+            f"No limits of UNSURE are set around this threshold: for a coverage of {own.wanted:.1%} they need "
+            f"the outcomes of {need} people with the finding and {need} without it, and at most {own.most:.1%} of "
+            "people may be UNSURE."
         )
     return band, (
         f"Between {band.low:.3f} and {band.high:.3f} it says UNSURE: {band.unsure:.1%} of people, for a coverage of "
