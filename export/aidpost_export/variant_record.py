@@ -28,6 +28,8 @@ from aidpost_export.sensitivity_gate import SensitivityChange
 
 FLOAT = "float32"
 """Name of the float variant."""
+MAKING = b"2"
+"""Version of the way graphs are made. Those of another one are out of date. 2: with detectors."""
 TARGETS: tuple[Target, ...] = get_args(Target)
 SCHEMES: dict[Target, Scheme | None] = {"x86": "u8s8", "pi4": "s8s8", "pi5": "s8s8", "jetson": None}
 """INT8 scheme of each target; None where the float graph is the only one."""
@@ -46,10 +48,10 @@ class VariantRecord(Section, frozen=True, kw_only=True):
     """Digest of the graph file."""
     quantisation: Quantisation | None
     findings: dict[str, FindingNumbers]
-    distance: Distance | None
+    distance: Distance | None = None
     """None where the graph does not measure it."""
-    quality: tuple[QualityCheck, ...]
-    missing: tuple[str, ...]
+    quality: tuple[QualityCheck, ...] = ()
+    missing: tuple[str, ...] = ()
     """Detectors that the recipe asks for and this graph lacks, and why."""
 
 
@@ -87,8 +89,8 @@ class TargetVariants(Section, frozen=True, kw_only=True):
 
 
 def inputs_digest(run: RunFolder) -> str:
-    """Digest of the files that the graphs are made from: weights, outputs, cases, recipe and the programme adopted."""
-    digest = hashlib.sha256()
+    """Digest of what the graphs are made from: weights, outputs, cases, recipe, the programme adopted, and the way."""
+    digest = hashlib.sha256(MAKING)
     for name in ("model.safetensors", "network.json", "logits.npy", "cases.csv", "recipe.toml"):
         digest.update(hashlib.sha256(run.file(name, "adapt").read_bytes()).digest())
     if (run.path / ADOPTED).is_file():  # a run without one keeps the digest it had

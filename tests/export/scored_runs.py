@@ -98,7 +98,7 @@ def _recipe(plan: Plan) -> str:
     negative = "" if plan.task == "multiclass" else 'negative = ["normal"]\n'
     return (
         f'name = "trial"\ntitle = {{ en = "Trial recipe" }}\ntask = "{plan.task}"\nprevalence = 0.05\n{negative}'
-        f'[input]\nkind = "image"\nsize = 32\nchannels = 1\n{findings}\n'
+        f'[input]\nkind = "image"\nsize = 32\nchannels = 1\n[detectors]\ndistance = false\n{findings}\n'
     )
 
 
