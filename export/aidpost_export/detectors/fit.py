@@ -1,14 +1,14 @@
 """Fitting the detectors of one device graph, on its own embeddings of the training scans and of spoilt copies of them.
 
-Every limit is chosen on scores of scans that were left out (five folds by patient). Spoilt scans are classes of the
-distance as well: a blurred film is still a film, and is to be taken again with the right hint rather than refused.
-Axes: T training scans, S spoilt ones, D of the embedding, Q faults.
+Every limit is chosen on scores of scans that were left out (five folds by patient). Scans with a fault that is looked
+for are classes of the distance as well: a blurred film is still a film, and is to be taken again with the right hint
+rather than refused. Axes: T training scans, N embeddings of scans good and spoilt, D of the embedding, Q faults.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +61,10 @@ class Embedded:
     unseen: NDArray[np.bool_]
     """Good scans that the network did not learn from.  # (N,)"""
 
+    def take(self, rows: NDArray[np.bool_]) -> Embedded:
+        """Some of them."""
+        return Embedded(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+
     @property
     def good(self) -> NDArray[np.bool_]:
         """Which are good scans.  # (N,)"""
@@ -99,12 +103,13 @@ def fit_detectors(
         note = f"too few training cases for a limit: {len(rows)}, at least {fewest(recipe)} are needed"
         return Detectors(notes=(note,))
     scans = _embed_all(cases, pixels, embedding, embed, recipe, advance)
-    folds = list(GroupKFold(min(FOLDS, len({*scans.patients}))).split(scans.embedding, groups=scans.patients))
-    distance, limit = _fit_distance(scans, folds, wanted.false_refusals) if wanted.distance else (None, None)
-    if not wanted.faults:
-        return Detectors(distance, limit)
-    faults, checks, notes = _fit_faults(scans, folds, wanted.faults, wanted.false_repeats)
-    return Detectors(distance, limit, faults, checks, notes)
+    found = _fit_faults(scans, wanted.faults, wanted.false_repeats) if wanted.faults else Detectors()
+    if not wanted.distance:
+        return found
+    # A fault that is not looked for is no class: the scan had better be refused than read.
+    known = np.isin(scans.fault, [GOOD, *(check.retake for check in found.checks)])
+    distance, limit = _fit_distance(scans.take(known), wanted.false_refusals)
+    return replace(found, distance=distance, limit=limit)
 
 
 def spoilt_count(cases: Cases, recipe: Recipe) -> int:
@@ -145,8 +150,8 @@ def _embed_all(
         values = np.full(many, fault), np.full(many, grade), np.zeros(many, int), patients[chosen], np.zeros(many, bool)
         parts.append(Embedded(embed(spoilt), *values))
         advance(many)
-    names = ("embedding", "fault", "grade", "finding", "patients", "unseen")
-    return Embedded(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+    names = [field.name for field in fields(Embedded)]
+    return Embedded(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
 def _findings(cases: Cases, rows: NDArray[np.intp]) -> NDArray[np.int_]:
@@ -159,13 +164,16 @@ def _findings(cases: Cases, rows: NDArray[np.intp]) -> NDArray[np.int_]:
     return classes
 
 
-Folds = list[tuple[NDArray[np.intp], NDArray[np.intp]]]
+def _folds(scans: Embedded) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Part the scans by patient: rows to learn from, and rows that are left out."""
+    groups = GroupKFold(min(FOLDS, len({*scans.patients})))
+    yield from groups.split(scans.embedding, groups=scans.patients)
 
 
-def _fit_distance(scans: Embedded, folds: Folds, allowed: float) -> tuple[Mahalanobis, Distance]:
+def _fit_distance(scans: Embedded, allowed: float) -> tuple[Mahalanobis, Distance]:
     """Fit the distance, and its limit on good scans that were left out."""
     held_out = np.zeros(len(scans.embedding))
-    for learn, judge in folds:
+    for learn, judge in _folds(scans):
         part = fit_mahalanobis(scans.embedding[learn], scans.classes[learn])
         held_out[judge] = part.distances(scans.embedding[judge])
     good = scans.good
@@ -173,12 +181,10 @@ def _fit_distance(scans: Embedded, folds: Folds, allowed: float) -> tuple[Mahala
     return fit_mahalanobis(scans.embedding, scans.classes), Distance(limit=limit)
 
 
-def _fit_faults(
-    scans: Embedded, folds: Folds, faults: tuple[str, ...], allowed: float
-) -> tuple[FaultScores, tuple[QualityCheck, ...], tuple[str, ...]]:
+def _fit_faults(scans: Embedded, faults: tuple[str, ...], allowed: float) -> Detectors:
     """Fit the scores, and the limits of those that find their fault among scans that were left out."""
     held_out = np.zeros((len(scans.embedding), len(faults)))
-    for learn, judge in folds:
+    for learn, judge in _folds(scans):
         part = fit_faults(scans.embedding[learn], scans.fault[learn], faults)
         held_out[judge] = part.scores(scans.embedding[judge])
     good, worst = scans.good, scans.grade == GRADES[-1]
@@ -193,4 +199,4 @@ def _fit_faults(
         for q, fault in enumerate(faults)
         if q not in kept
     )
-    return fit_faults(scans.embedding, scans.fault, faults), checks, notes
+    return Detectors(faults=fit_faults(scans.embedding, scans.fault, faults), checks=checks, notes=notes)
