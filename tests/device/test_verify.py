@@ -98,6 +98,7 @@ def edited(change: Callable[[dict[str, object]], object]) -> Change:
 def _abstain(values: dict[str, Any], low: float, high: float) -> None:
     """Let the box be UNSURE between two limits."""
     limits = {"low": low, "high": high, "coverage": 0.95, "coverage_without": None, "unsure": 0.1}
+    limits |= {"wanted": 0.95, "most": 0.2}
     values["variants"][0]["findings"]["opacity"]["abstention"] = limits
 
 
