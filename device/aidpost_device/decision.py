@@ -128,7 +128,7 @@ def decide_finding(
             f"The model gave {probability} for {finding.label!r}, which is no probability.",
             _CORRECTED,
         )
-    repeat = [*plain_faults(facts, accepted), *faults(facts.measures, checks)]
+    repeat = plain_faults(facts, accepted) or faults(facts.measures, checks)  # of a blank scan scores mean nothing
     abstention = rule.abstention
     unsure = [
         reason

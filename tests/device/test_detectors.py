@@ -11,7 +11,7 @@ import pytest
 from aidpost_device.bundle.manifest import parse_manifest, serialise_manifest
 from aidpost_device.bundle.variant import Distance, QualityCheck, Tolerance
 from aidpost_device.bundle.verify import verify
-from aidpost_device.decision import faults, unlike_training
+from aidpost_device.decision import BLANK_CONTRAST, Facts, decide_finding, faults, unlike_training
 from aidpost_device.engine import Engine, Prediction, output_shapes
 from aidpost_device.errors import EngineError, GoldenError, ManifestError
 from aidpost_device.golden import difference, open_engine, parse, serialise
@@ -107,6 +107,17 @@ def test_a_measure_outside_its_limits_is_a_fault(
 ) -> None:
     check = QualityCheck(measure="blur", low=low, high=high, retake="blurred")
     assert faults({"blur": value}, (check, check)) == ((Reason.BLURRED,) if found else ())
+
+
+def test_the_scores_of_a_blank_scan_mean_nothing() -> None:
+    finding = bundles.draft().manifest.findings[0]
+
+    def reasons(contrast: int) -> tuple[Reason, ...]:
+        facts = Facts(contrast=contrast, measures={"blur": 5.0, "turn": 0.0})
+        return decide_finding(finding, bundles.numbers(), 0.9, facts, bundles.SPEC, CHECKS).reasons
+
+    assert reasons(BLANK_CONTRAST) == (Reason.BLURRED,)
+    assert reasons(0) == (Reason.BLANK,)
 
 
 @pytest.mark.parametrize("reason", RETAKES)
