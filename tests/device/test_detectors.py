@@ -15,6 +15,7 @@ from aidpost_device.decision import BLANK_CONTRAST, Facts, decide_finding, fault
 from aidpost_device.engine import Engine, Prediction, output_shapes
 from aidpost_device.errors import EngineError, GoldenError, ManifestError
 from aidpost_device.golden import difference, open_engine, parse, serialise
+from aidpost_device.in_force import InForce
 from aidpost_device.reason import RETAKES, Reason
 
 from . import bundles
@@ -114,7 +115,9 @@ def test_the_scores_of_a_blank_scan_mean_nothing() -> None:
 
     def reasons(contrast: int) -> tuple[Reason, ...]:
         facts = Facts(contrast=contrast, measures={"blur": 5.0, "turn": 0.0})
-        return decide_finding(finding, bundles.numbers(), 0.9, facts, bundles.SPEC, CHECKS).reasons
+        return decide_finding(
+            finding, InForce(threshold=0.5, abstention=None), 0.9, facts, bundles.SPEC, CHECKS
+        ).reasons
 
     assert reasons(BLANK_CONTRAST) == (Reason.BLURRED,)
     assert reasons(0) == (Reason.BLANK,)

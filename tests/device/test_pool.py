@@ -445,6 +445,17 @@ def test_closing_ends_every_process_and_may_be_repeated(pool: Pool, write: Write
         next(made.results([write("plain", 4)]))
 
 
+def test_closing_while_both_workers_have_answered_is_not_the_end(pool: Pool, write: Write) -> None:
+    made = pool(2)
+    results = made.results([write("plain", number) for number in range(6)])
+    next(results)
+    time.sleep(1)  # both have answered by now: the next turn of the loop finds two at once
+    next(results)
+    made.close()
+    with pytest.raises(RuntimeError, match="closed before it had answered"):
+        next(results)
+
+
 def test_a_killed_parent_leaves_no_process_behind(write: Write, tmp_path: Path) -> None:
     """Not even workers that hang in a decoder. Its main module, which has no guard, is not run again by them."""
     paths = [str(write("sleep", number)) for number in range(4)] + [str(write("plain", 9))]

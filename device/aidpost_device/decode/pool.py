@@ -129,21 +129,29 @@ class DecodePool:
             raise RuntimeError("a pool serves one iteration at a time, and none once it is closed")
         self._in_use = True
         try:
-            self._fill(tasks)
-            while any(worker.tasks for worker in self._workers):
-                for worker in self._await():
-                    yield from self._collect(worker, tasks)
-                for worker in self._overdue():
-                    slow = f"took longer than {self._limits.seconds:g} seconds"
-                    yield from self._replace(worker, tasks, Reason.TOO_SLOW, slow)
-            if self._closed:
-                raise RuntimeError("the pool was closed before it had answered")
+            for result in self._answers(tasks):
+                yield result
+                self._require_open()  # whoever took the result may have closed the pool: its handles are others' now
+            self._require_open()
         finally:
             self._in_use = False
             self._returned.clear()
             with contextlib.suppress(DecodeServiceError):  # it is on its way already, or nobody waits for an answer
                 for worker in [worker for worker in self._workers if worker.tasks]:
                     self._remove(worker)
+
+    def _answers(self, tasks: Iterator[Task]) -> Iterator[Result]:
+        self._fill(tasks)
+        while any(worker.tasks for worker in self._workers):
+            for worker in self._await():
+                yield from self._collect(worker, tasks)
+            for worker in self._overdue():
+                slow = f"took longer than {self._limits.seconds:g} seconds"
+                yield from self._replace(worker, tasks, Reason.TOO_SLOW, slow)
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("the pool was closed before it had answered")
 
     def _fill(self, tasks: Iterator[Task]) -> None:
         """Give tasks to workers until each has enough or there are none left."""
