@@ -445,12 +445,13 @@ def test_closing_ends_every_process_and_may_be_repeated(pool: Pool, write: Write
         next(made.results([write("plain", 4)]))
 
 
-def test_closing_while_both_workers_have_answered_is_not_the_end(pool: Pool, write: Write) -> None:
+@pytest.mark.parametrize("taken", [1, 2, 3])
+def test_closing_between_two_results_that_wait_is_not_the_end(pool: Pool, write: Write, taken: int) -> None:
     made = pool(2)
     results = made.results([write("plain", number) for number in range(6)])
-    next(results)
-    time.sleep(1)  # both have answered by now: the next turn of the loop finds two at once
-    next(results)
+    for _ in range(taken):
+        next(results)
+        time.sleep(0.4)  # both workers have answered by now: one turn of the loop finds more than one result
     made.close()
     with pytest.raises(RuntimeError, match="closed before it had answered"):
         next(results)
