@@ -29,7 +29,7 @@ def amount(value: float) -> str:
     """Write a number of tests or an amount of money with as many digits as it deserves."""
     if isinf(value):
         return "no end"
-    return f"{value:.0f}" if abs(value) >= 9.95 else f"{value:.1f}" if abs(value) >= 0.095 else f"{value:.2g}"
+    return f"{value:.0f}" if abs(value) >= 9.95 else f"{value:.1f}" if abs(value) >= 0.095 else f"{value:.1g}"
 
 
 def between(figure: Estimate | Amount, of: float = 1.0) -> str:

@@ -21,12 +21,13 @@ _NONE = "\N{EN DASH}"
 
 def print_yields(title: str, curve: Curve, thresholds: Sequence[float], marks: Mapping[float, str]) -> None:
     """Print what some thresholds do, each figure above its 95 % interval; `marks` names those that stand out."""
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     heads = ["threshold", "flagged", "sensi-\ntivity", "speci-\nficity", "PPV", "NPV", "tests\n/case"]
     heads += ["missed\n/1000"]
     heads += ["cost\n/case"] if curve.programme.cost_test is not None else []
-    for head in heads:
-        table.add_column(head, justify="left" if head == "threshold" else "right", no_wrap=True)
+    table.add_column(heads[0], no_wrap=True)
+    for head in heads[1:]:
+        table.add_column(head, justify="right", overflow="fold")  # on a narrow terminal no digit is cut off
     for threshold in thresholds:
         figures = curve.at(threshold)
         cells = [f"{threshold:.3f}\n{marks.get(threshold, '')}", *_shares(figures)]
