@@ -125,12 +125,12 @@ def _match(content: bytes, path: Path, active: ActiveFinding, scans: Sequence[Sc
         f"{len(matched.cases) - with_it} without"
     )
     for count, what in (
-        (matched.left_out, "studies do not count: no scan of theirs was decided (REPEAT, or another age)"),
-        (table.unanswered, "rows have no outcome yet"),
-        (table.others, "rows are about other findings"),
+        (matched.left_out, "studies that do not count, because no scan of theirs was decided (REPEAT, or another age)"),
+        (table.unanswered, "rows without an outcome yet"),
+        (table.others, "rows about other findings"),
     ):
         if count:
-            click.echo(f"  {count} {what}")
+            click.echo(f"  {what}: {count}")
     return matched
 
 
