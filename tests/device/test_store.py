@@ -121,6 +121,23 @@ def test_a_scan_of_an_earlier_screening_still_decides_its_study_and_the_row_says
     assert row.reasons == (Reason.AGE_UNKNOWN, Reason.OTHER_SCAN)
 
 
+@pytest.mark.parametrize(("bundle_sha256", "word"), [(KEY.bundle_sha256, Word.REFER), ("c" * 64, Word.CLEAR)])
+def test_a_changed_setting_does_not_silence_the_study_s_earlier_film(
+    store: Store, screening: Screening, bundle_sha256: str, word: Word
+) -> None:
+    one = {"person": AMINA, "study_uid": "1.2.3"}
+    store.record(screening, [Item(stamp("a"), reading("a", Word.REFER, **one))])
+    store.finish(screening)
+    later = store.begin(b"/later", "1" * 64, ReadingKey(bundle_sha256, "6" * 64))
+    store.record(later, [Item(stamp("b"), reading("b", Word.CLEAR, **one))])
+    (row,) = store.rows(later)
+    assert isinstance(row, ScanRow)
+    assert row.decision is word
+    assert row.other_scan is (word is Word.REFER)
+    store.record(later, [Item(stamp("a"), reading("a", Word.CLEAR, **one))])  # read again: only that counts now
+    assert {row.decision for row in store.rows(later) if isinstance(row, ScanRow)} == {Word.CLEAR}
+
+
 def test_a_lateral_film_does_not_hide_what_the_other_film_says(store: Store, screening: Screening) -> None:
     one = {"person": AMINA, "study_uid": "1.2.3"}
     side = FindingDecision("pneumonia", 0.9, 0.5, Word.REPEAT, (Reason.VIEW_NOT_ACCEPTED,))

@@ -100,15 +100,19 @@ _STUDY_AT = 8
 _FINDING_AT = 16
 
 _WORDS = """
-WITH here AS (SELECT DISTINCT scan_id FROM item WHERE screening_id = ? AND scan_id IS NOT NULL)
+WITH here AS (SELECT DISTINCT scan_id FROM item WHERE screening_id = ?1 AND scan_id IS NOT NULL)
 SELECT scan.study_id, scan.id, scan.id IN here,
     finding.label, finding.probability, finding.threshold, finding.word, finding.reasons, finding.region,
     finding.local_probability
 FROM scan
-JOIN reading ON reading.scan_id = scan.id AND (reading.bundle_sha256, reading.settings_sha256) = (?, ?)
+JOIN reading ON reading.id = coalesce(
+    (SELECT id FROM reading WHERE scan_id = scan.id AND (bundle_sha256, settings_sha256) = (?2, ?3)),
+    (SELECT max(id) FROM reading WHERE scan_id = scan.id AND bundle_sha256 = ?2)
+)
 JOIN reading_finding AS finding ON finding.reading_id = reading.id
 WHERE scan.study_id IN (SELECT study_id FROM scan WHERE id IN here)
 ORDER BY scan.study_id, scan.id, finding.position"""
+"""A scan of an earlier screening votes by the word it got there, also if the site has changed a setting since."""
 
 
 _LOST = """
