@@ -6,7 +6,7 @@ Everything here is pure. The words never say what a person has: REFER, CLEAR, RE
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from math import floor
 
@@ -129,27 +129,34 @@ def decide_finding(
             _CORRECTED,
         )
     repeat = plain_faults(facts, accepted) or faults(facts.measures, checks)  # of a blank scan scores mean nothing
-    abstention = rule.abstention
-    unsure = [
-        reason
-        for reason, applies in (
-            (Reason.AGE_OUTSIDE, age_outside(finding.age, facts.age)),
-            (Reason.BETWEEN_LIMITS, abstention is not None and abstention.low < probability < abstention.high),
-        )
-        if applies
-    ]
+    unsure = [Reason.AGE_OUTSIDE] if age_outside(finding.age, facts.age) else []
     noted = [Reason.AGE_UNKNOWN] if finding.age is not None and facts.age is None else []
-    if repeat:
-        word = Word.REPEAT
-    elif unsure:
-        word = Word.UNSURE
-    else:
-        word = Word.REFER if finding.refers and probability >= rule.threshold else Word.CLEAR
     local = None
     if rule.prior is not None and rule.prevalence is not None:
         local = local_probability(probability, rule.prior, rule.prevalence)
-    reasons = (*repeat, *unsure, *noted)
+    reasons = (*repeat, *unsure, *_between(probability, rule), *noted)
+    word = Word.REPEAT if repeat else _answer(finding, rule, probability, reasons)
     return FindingDecision(finding.label, probability, rule.threshold, word, reasons, local_probability=local)
+
+
+def decide_again(finding: Finding, rule: InForce, found: FindingDecision) -> FindingDecision:
+    """Decide a recorded finding of a scan by another rule; what was said of the scan itself stands."""
+    kept = tuple(reason for reason in found.reasons if reason is not Reason.BETWEEN_LIMITS)
+    reasons = (*kept, *_between(found.probability, rule))
+    word = Word.REPEAT if found.word is Word.REPEAT else _answer(finding, rule, found.probability, reasons)
+    return replace(found, threshold=rule.threshold, word=word, reasons=reasons)
+
+
+def _between(probability: float, rule: InForce) -> tuple[Reason, ...]:
+    limits = rule.abstention
+    return (Reason.BETWEEN_LIMITS,) if limits is not None and limits.low < probability < limits.high else ()
+
+
+def _answer(finding: Finding, rule: InForce, probability: float, reasons: Iterable[Reason]) -> Word:
+    """Give the word for a finding of a scan that can be used."""
+    if {Reason.AGE_OUTSIDE, Reason.BETWEEN_LIMITS} & {*reasons}:
+        return Word.UNSURE
+    return Word.REFER if finding.refers and probability >= rule.threshold else Word.CLEAR
 
 
 def plain_faults(facts: Facts, accepted: ImageInput) -> tuple[Reason, ...]:

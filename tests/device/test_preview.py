@@ -26,7 +26,7 @@ from aidpost_device.cli.main import main
 from aidpost_device.decision import FindingDecision, Word
 from aidpost_device.errors import AidpostError, PreviewError
 from aidpost_device.home import Home
-from aidpost_device.in_force import Signed
+from aidpost_device.in_force import Signed, SiteThreshold
 from aidpost_device.preview.comparison import Pair, compare
 from aidpost_device.preview.link import (
     FEWEST_PEOPLE,
@@ -239,6 +239,32 @@ def test_the_preview_says_what_a_screening_with_the_other_says(box: Home, origin
     assert finding.linked
     flagged = sum(probability >= finding.linked.value for _, probability in after.values())
     assert flagged == sum(word == "REFER" for word, _ in before.values())
+
+
+def test_scans_that_were_read_before_a_setting_changed_are_decided_by_it(box: Home) -> None:
+    active, state = active_bundle(box), read_state(box, "toy")
+    assert state is not None
+    with Store(box.store_file) as store:
+        scores = [one.findings[0].probability for one in store.last_scans(active.sha256, COUNT)]
+        mine = float(np.quantile(scores, 0.2))
+        store.put_setting(
+            SiteThreshold(
+                author="Amina",
+                reason="few are missed",
+                at="2026-01-02T03:04:05+00:00",
+                bundle_sha256=active.sha256,
+                variant=state.active.variant,
+                finding="opacity",
+                threshold=mine,
+            )
+        )
+    same = scans.splitting(bundles.draft(build=2, version="2.0.0")).pack()  # the graph that reads here already
+    own = OLD.manifest.variants[0].findings["opacity"].operating_point.threshold
+    words = look(box, same).comparison.words
+    lost = sum(mine <= score < own for score in scores)
+    assert lost > 0
+    assert words["REFER > CLEAR"] == lost
+    assert words["REFER > REFER"] == sum(score >= own for score in scores)
 
 
 def test_nothing_is_read_into_the_record_and_nothing_is_installed(

@@ -61,7 +61,7 @@ class ScoreChange(Part, frozen=True, kw_only=True):
 
 
 class StudyChange(Part, frozen=True, kw_only=True):
-    """A study whose word would change. Words are those of the scans that were read again."""
+    """A study whose word would change. Words are those of the scans that were read again, by what is in force now."""
 
     study: str
     old: str

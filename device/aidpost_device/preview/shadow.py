@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from aidpost_device.bundle.install import Prepare, active_bundle, rehearse
 from aidpost_device.bundle.manifest import Manifest
 from aidpost_device.bundle.variant import Variant
 from aidpost_device.bundle.verify import VerifiedBundle
-from aidpost_device.decision import FindingDecision, require_applicable
+from aidpost_device.decision import FindingDecision, decide_again, require_applicable
 from aidpost_device.decode.pool import DecodePool
 from aidpost_device.engine import Engine, Target
 from aidpost_device.errors import PreviewError
@@ -68,6 +69,7 @@ def preview(
     old = active_bundle(home, manifest.name).manifest
     before = in_force(old, state.active.sha256, _variant(old, state.active.variant), site)
     after = in_force(manifest, verified.sha256, _variant(manifest, rehearsed.variant), site)
+    wanted = [_by_rules(scan, old, before) for scan in wanted]
     pairs = list(_read_again(wanted, verified, rehearsed.variant, after, workers, progress))
     if not pairs:
         raise PreviewError(
@@ -128,6 +130,14 @@ def _read_again(
                     if progress:
                         progress(done, len(wanted))
                     yield Pair(scan.study, scan.person, scan.findings, _findings(found))
+
+
+def _by_rules(scan: ReadScan, manifest: Manifest, rules: Mapping[str, InForce]) -> ReadScan:
+    """Decide what the active bundle found by what is in force now: some scans were read before a setting changed."""
+    known = {finding.label: finding for finding in manifest.findings}
+    return replace(
+        scan, findings=tuple(decide_again(known[one.label], rules[one.label], one) for one in scan.findings)
+    )
 
 
 def _findings(found: Read | None) -> tuple[FindingDecision, ...]:
