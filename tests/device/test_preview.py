@@ -35,7 +35,7 @@ from aidpost_device.preview.link import (
     linked_score,
     rank_correlation,
 )
-from aidpost_device.preview.outcome import DOCUMENT, TABLE, Preview
+from aidpost_device.preview.outcome import DOCUMENT, TABLE, Preview, lines
 from aidpost_device.preview.shadow import preview, record
 from aidpost_device.screening.screen import screen
 from aidpost_device.store.store import Store
@@ -172,6 +172,38 @@ def test_a_finding_of_one_bundle_alone_is_not_linked() -> None:
         ("opacity", 0.9, None),
         ("nodule", None, 0.2),
     ]
+
+
+def test_scans_to_be_taken_again_move_no_threshold() -> None:
+    pairs = [Pair(f"S-{i}", f"P-{i}", *2 * (found((i + 0.5) / 100, Word.CLEAR),)) for i in range(100)]
+    blank = [Pair(f"S-b{i}", f"P-b{i}", found(0.9, Word.REPEAT), found(0.02, Word.REPEAT)) for i in range(40)]
+    (alone,) = compare(pairs, {"opacity": 0.5}, {"opacity": 0.5}).findings
+    (beside,) = compare([*pairs, *blank], {"opacity": 0.5}, {"opacity": 0.5}).findings
+    assert alone.linked
+    assert beside == alone
+
+
+def test_the_printed_command_sets_the_threshold_that_was_linked() -> None:
+    scores = [(i + 0.5) / 100 for i in range(100)]
+    pairs = [
+        Pair(f"S-{i}", f"P-{i}", found(score, Word.CLEAR), found(score * 1e-4, Word.CLEAR))
+        for i, score in enumerate(scores)
+    ]
+    comparison = compare(pairs, {"opacity": 0.5}, {"opacity": 0.5})
+    made = Preview(
+        bundle="toy",
+        old_version="1.0.0",
+        old_sha256="a" * 64,
+        new_version="2.0.0",
+        new_sha256="b" * 64,
+        variant="float",
+        wanted=100,
+        unavailable=0,
+        comparison=comparison,
+    )
+    (command,) = (line for line in lines(made) if "--set" in line)
+    value = float(command.split("--set ")[1].split()[0])
+    assert [score * 1e-4 >= value for score in scores] == [score >= 0.5 for score in scores]
 
 
 # ---- on a box -------------------------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ class Part(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class FindingChange(Part, frozen=True, kw_only=True):
-    """One finding that both bundles know, on the scans that both read."""
+    """One finding that both bundles know, on the scans that both read and neither wants taken again."""
 
     label: str
     scans: int
@@ -143,11 +143,11 @@ def _finding(label: str, pairs: Sequence[Pair], old_threshold: float, own_thresh
     scores, people = [], []
     for pair in pairs:
         old, new = (
-            next((found.probability for found in findings if found.label == label), None)
-            for findings in (pair.old, pair.new)
+            next((found for found in findings if found.label == label), None) for findings in (pair.old, pair.new)
         )
-        if old is not None and new is not None:
-            scores.append((old, new))
+        # Scores of a scan that is to be taken again mean nothing: they would move a threshold that decides good ones.
+        if old is not None and new is not None and Word.REPEAT not in (old.word, new.word):
+            scores.append((old.probability, new.probability))
             people.append(pair.person)
     old_scores, new_scores = np.array(scores, np.float64).reshape(-1, 2).T
     linked = link_threshold(old_scores, new_scores, old_threshold, people)

@@ -105,7 +105,7 @@ def _finding_lines(change: FindingChange, bundle: str) -> Iterator[str]:
         )
         yield (
             f"  to take it over once the bundle is active: aidpost device threshold --bundle {bundle} "
-            f"--finding {change.label!r} --set {one.value:.4f} --author NAME --reason TEXT"
+            f"--finding {change.label!r} --set {one.value:.9g} --author NAME --reason TEXT"
         )
     else:
         yield f"  no threshold is given that flags the same share: {change.refusal}"
