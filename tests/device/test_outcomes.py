@@ -91,6 +91,8 @@ def test_the_most_exact_column_is_used() -> None:
         (b"", "no one of the columns sha256, study, path, patient; its heading is: empty"),
         (b"name,outcome\nx,positive\n", "no one of the columns sha256, study, path, patient"),
         (b"sha256,result\nx,positive\n", "no column outcome; its heading is: sha256, result"),
+        (b"study,outcome,Outcome\nx,positive,negative\n", "several columns outcome"),
+        (b"patient,patient,outcome\n1,2,positive\n", "several columns patient"),
         (b"sha256,outcome\nx,\xff\n", "not text in UTF-8"),
         (b'sha256,outcome\n"x,positive\n', "not CSV"),
     ],

@@ -90,6 +90,12 @@ def read_outcomes(content: bytes, question: Question) -> OutcomeTable:
             f"{', '.join(heading) or 'empty'}.",
             f"Write one row for each person with the columns {' or '.join(KEYS)}, and outcome.",
         )
+    twice = [name for name in (key, "outcome", "finding", "patient") if heading.count(name) > 1]
+    if twice:
+        raise OutcomeError(
+            f"The file of outcomes has several columns {twice[0]}: which one counts is not clear.",
+            "Keep one of them and give the file again; nothing was recorded.",
+        )
     found = _Reading()
     for row, cells in enumerate(lines[1:], start=2):
         if any(cell.strip() for cell in cells):
