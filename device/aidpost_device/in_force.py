@@ -88,6 +88,20 @@ def in_force(manifest: Manifest, bundle_sha256: str, variant: Variant, site: Sit
     }
 
 
+def set_aside(manifest: Manifest, bundle_sha256: str, variant: Variant, site: SiteSettings) -> str | None:
+    """Give the alarm to show while another variant of a bundle reads than the site's thresholds were made for."""
+    mine = [one for one in site.thresholds if one.bundle_sha256 == bundle_sha256]
+    in_use = {one.finding for one in mine if one.variant == variant.name}
+    unused = [one for one in mine if one.finding not in in_use]
+    if not unused:
+        return None
+    names = ", ".join(dict.fromkeys(one.finding for one in unused))
+    return (
+        f"{manifest.name} {manifest.version} reads with variant {variant.name}; this site's threshold for {names} was "
+        f"set for variant {unused[-1].variant} and is not used: the bundle's own decides. Tell whoever set it."
+    )
+
+
 def is_set(site: SiteSettings, setting: SiteThreshold | SitePrevalence) -> bool:
     """Whether something is set in the place of which `setting` would stand."""
     if isinstance(setting, SiteThreshold):

@@ -28,6 +28,7 @@ from aidpost_device.in_force import (
     fingerprint,
     in_force,
     prior_of,
+    set_aside,
 )
 from aidpost_device.reason import Reason
 from aidpost_device.store import store as store_module
@@ -58,6 +59,7 @@ SET = SiteThreshold(
     measured=POINT,
     programme=Programme(prevalence=0.05, people_per_day=100, tests_per_day=15),
 )
+OTHER_VARIANT = msgspec.structs.replace(SET, variant="int8")
 COMMON = SitePrevalence(author="Dr Amina", reason="survey", at=AT, bundle="toy", finding="opacity", prevalence=0.05)
 MANIFEST = bundles.draft().manifest
 FLOAT = next(one for one in MANIFEST.variants if one.name == "float")
@@ -96,6 +98,25 @@ def test_without_a_setting_the_bundle_s_own_numbers_hold() -> None:
     own = FLOAT.findings["opacity"]
     assert rules() == InForce(threshold=own.operating_point.threshold, abstention=own.abstention)
     assert fingerprint({"opacity": rules()}) == ()
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "told"),
+    [
+        ((), False),
+        ((SET,), False),
+        ((OTHER_VARIANT,), True),
+        ((OTHER_VARIANT, SET), False),
+        ((msgspec.structs.replace(SET, variant="int8", bundle_sha256="c" * 64),), False),
+    ],
+)
+def test_a_threshold_of_another_variant_is_not_left_out_in_silence(
+    thresholds: tuple[SiteThreshold, ...], told: bool
+) -> None:
+    alarm = set_aside(MANIFEST, SHA, FLOAT, SiteSettings(thresholds))
+    assert (alarm is not None) is told
+    if alarm:
+        assert "this site's threshold for opacity was set for variant int8 and is not used" in alarm
 
 
 def test_a_setting_takes_the_place_of_threshold_and_band() -> None:

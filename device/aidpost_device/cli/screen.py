@@ -75,6 +75,8 @@ def _screen(
             server=server,
         )
     click.echo(f"{manifest.name} {manifest.version}, variant {outcome.variant}")
+    if outcome.alarm:
+        click.echo(f"aidpost: {outcome.alarm}", err=True)
     if manifest.provenance.synthetic:
         click.echo("made from generated images: for practice only, not for people")
     _summarise(outcome, out)

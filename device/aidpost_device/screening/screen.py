@@ -25,7 +25,7 @@ from aidpost_device.decode.fork_server import ForkServer
 from aidpost_device.decode.pool import DecodePool, KnownScan, RejectedScan
 from aidpost_device.decode.result import Result
 from aidpost_device.home import Home
-from aidpost_device.in_force import InForce, SiteSettings, fingerprint, in_force
+from aidpost_device.in_force import InForce, SiteSettings, fingerprint, in_force, set_aside
 from aidpost_device.screening import outputs
 from aidpost_device.screening.gallery import Gallery, collect_pictures
 from aidpost_device.screening.parallel import read_scans
@@ -76,6 +76,8 @@ class Outcome:
     unread: int
     """Files that are not read yet, because it was stopped."""
     seconds: float
+    alarm: str | None = None
+    """Why the site's threshold was not used."""
 
     @property
     def complete(self) -> bool:
@@ -111,7 +113,8 @@ def screen(
         DecodePool(workers, spec, server=server) as pool,
         Store(home.store_file) as store,
     ):
-        reader = _open_reader(bundle, pool, prefer, store.site_settings())
+        site = store.site_settings()
+        reader = _open_reader(bundle, pool, prefer, site)
         key = ReadingKey(bundle.sha256, Settings(site=fingerprint(reader.rules) or msgspec.UNSET).sha256)
         screening = store.begin(absolute(out), listing.sha256, key)
         todo = remaining(store, screening, listing)
@@ -127,7 +130,10 @@ def screen(
         unread = files - before - read
         digest = outputs.write_tables(out, store.rows(screening), bundle.manifest)
         pictures = collect_pictures(digest, gallery, pool, reader)
-        outcome = Outcome(digest, reader.variant, len(listing), read, before, unread, monotonic() - started)
+        variant = next(one for one in bundle.manifest.variants if one.name == reader.variant)
+        alarm = set_aside(bundle.manifest, bundle.sha256, variant, site)
+        seconds = monotonic() - started
+        outcome = Outcome(digest, reader.variant, len(listing), read, before, unread, seconds, alarm)
         outputs.write_page(out, _page(bundle, outcome, reader.rules, pictures))
         if outcome.complete:
             store.finish(screening)
@@ -179,6 +185,6 @@ def _page(
         rules=rules,
         written=now.isoformat() if now else "",
         unread=outcome.unread,
-        alarm=expiry_alarm(manifest, now),
+        alarm=" ".join(filter(None, (expiry_alarm(manifest, now), outcome.alarm))) or None,
     )
     return render(header, outcome.digest, pictures)
