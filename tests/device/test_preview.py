@@ -14,6 +14,7 @@ from contextlib import closing
 from datetime import date
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -27,6 +28,7 @@ from aidpost_device.decision import FindingDecision, Word
 from aidpost_device.errors import AidpostError, PreviewError
 from aidpost_device.home import Home
 from aidpost_device.in_force import Signed, SiteThreshold
+from aidpost_device.prepare import prepare_bytes
 from aidpost_device.preview.comparison import Pair, compare
 from aidpost_device.preview.link import (
     FEWEST_PEOPLE,
@@ -151,6 +153,11 @@ def test_the_word_of_a_study_is_compared(
     result = compare(pairs, {"opacity": 0.5}, {"opacity": 0.5})
     assert (result.scans, result.studies, result.words) == (len(old), 1, {words: 1})
     assert [(one.scores[0].old, one.scores[0].new) for one in result.changes] == ([change] if change else [])
+
+
+def test_a_film_that_the_new_bundle_refuses_leaves_its_study_unsure() -> None:
+    pairs = [Pair("S-1", "P-1", CLEAR, (), film_lost=True), Pair("S-1", "P-1", CLEAR, CLEAR)]
+    assert compare(pairs, {"opacity": 0.5}, {"opacity": 0.5}).words == {"CLEAR > UNSURE": 1}
 
 
 def test_who_would_no_longer_be_referred_comes_first() -> None:
@@ -297,6 +304,27 @@ def test_scans_that_were_read_before_a_setting_changed_are_decided_by_it(box: Ho
     assert lost > 0
     assert words["REFER > CLEAR"] == lost
     assert words["REFER > REFER"] == sum(score >= own for score in scores)
+
+
+def test_a_film_that_the_new_bundle_refuses_counts_as_in_a_screening(box: Home, tmp_path: Path) -> None:
+    one = {"StudyInstanceUID": "1.2.3", "PatientID": "17"}
+    films = [scans.dicom(tmp_path / "in" / f"{seed}.dcm", seed, **one) for seed in (1, 2)]
+    prepared = [prepare_bytes(film.name, film.read_bytes(), bundles.SPEC).pixels[None] for film in films]
+    measured = bundles.draft(build=2, version="2.0.0", distance=1.0)
+    found = [bundles.outputs_of(measured.members["model.int8.onnx"], pixels) for pixels in prepared]
+    between = float(np.mean([given.distance for given in found]))
+    never = {"opacity": bundles.numbers(threshold=0.9999)}
+    put(box, scans.splitting(bundles.draft(name="films")).pack())
+    new = bundles.draft(name="films", build=2, version="2.0.0", distance=between)
+    new = new.having(variants=tuple(msgspec.structs.replace(one, findings=never) for one in new.manifest.variants))
+    screen(box, active_bundle(box, "films"), [tmp_path / "in"], tmp_path / "before", workers=1)
+    words = look(box, new.pack()).comparison.words
+    put(box, new.pack(), "to compare")
+    screen(box, active_bundle(box, "films"), [tmp_path / "in"], tmp_path / "after", workers=1)
+    with (tmp_path / "after" / "readings.csv").open(newline="") as file:
+        read = [row["decision"] for row in csv.DictReader(file)]
+    assert sorted(read) == ["REJECTED", "UNSURE"]
+    assert [pair.split(" > ")[1] for pair in words] == ["UNSURE"]
 
 
 def test_nothing_is_read_into_the_record_and_nothing_is_installed(

@@ -25,6 +25,8 @@ class Pair:
     old: tuple[FindingDecision, ...]
     new: tuple[FindingDecision, ...]
     """Empty where the new bundle rejects the scan."""
+    film_lost: bool = False
+    """Whether it rejects a scan that its study then lacks a film for."""
 
 
 class Part(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -88,7 +90,8 @@ def compare(
     words: Counter[tuple[str, str]] = Counter()
     for study, group in groupby(sorted(pairs, key=lambda pair: pair.study), key=lambda pair: pair.study):
         scans = list(group)
-        old, new = _word([pair.old for pair in scans]), _word([pair.new for pair in scans])
+        old = _word([pair.old for pair in scans])
+        new = _word([pair.new for pair in scans], film_lost=any(pair.film_lost for pair in scans))
         words[old, new] += 1
         if old != new:
             change = StudyChange(study=study, old=old, new=new, scores=_scores(scans))
@@ -119,10 +122,10 @@ _ORDER = {
 }
 
 
-def _word(scans: Sequence[tuple[FindingDecision, ...]]) -> Word:
+def _word(scans: Sequence[tuple[FindingDecision, ...]], *, film_lost: bool = False) -> Word:
     """Give the word of a study from the scans that were not rejected."""
     read = [findings for findings in scans if findings]
-    return decide_study(read) if read else Word.REJECTED
+    return decide_study(read, film_lost=film_lost) if read else Word.REJECTED
 
 
 def _scores(scans: Sequence[Pair]) -> tuple[ScoreChange, ...]:

@@ -12,7 +12,7 @@ from aidpost_device.bundle.install import Prepare, active_bundle, rehearse
 from aidpost_device.bundle.manifest import Manifest
 from aidpost_device.bundle.variant import Variant
 from aidpost_device.bundle.verify import VerifiedBundle
-from aidpost_device.decision import FindingDecision, decide_again, require_applicable
+from aidpost_device.decision import decide_again, require_applicable
 from aidpost_device.decode.pool import DecodePool
 from aidpost_device.engine import Engine, Target
 from aidpost_device.errors import PreviewError
@@ -129,20 +129,21 @@ def _read_again(
                     done += 1
                     if progress:
                         progress(done, len(wanted))
-                    yield Pair(scan.study, scan.person, scan.findings, _findings(found))
+                    yield _pair(scan, found)
 
 
 def _by_rules(scan: ReadScan, manifest: Manifest, rules: Mapping[str, InForce]) -> ReadScan:
     """Decide what the active bundle found by what is in force now: some scans were read before a setting changed."""
     known = {finding.label: finding for finding in manifest.findings}
-    return replace(
-        scan, findings=tuple(decide_again(known[one.label], rules[one.label], one) for one in scan.findings)
-    )
+    return replace(scan, findings=tuple(decide_again(known[one.label], rules[one.label], one) for one in scan.findings))
 
 
-def _findings(found: Read | None) -> tuple[FindingDecision, ...]:
-    """What the new bundle says of a scan; nothing where it rejects it, or its file cannot be decoded any more."""
-    return found.outcome.findings if found is not None and isinstance(found.outcome, Reading) else ()
+def _pair(scan: ReadScan, found: Read | None) -> Pair:
+    """Set beside a scan what the new bundle says of it; nothing where it rejects or can no longer decode it."""
+    outcome = None if found is None else found.outcome
+    if isinstance(outcome, Reading):
+        return Pair(scan.study, scan.person, scan.findings, outcome.findings)
+    return Pair(scan.study, scan.person, scan.findings, (), film_lost=outcome is None or outcome.film_lost)
 
 
 def _variant(manifest: Manifest, name: str) -> Variant:
