@@ -280,3 +280,11 @@ def test_a_prevalence_outside_is_refused_before_the_file_is_matched(run: Run, tm
     outcomes.write_text("sha256,outcome\n")
     code, _, err = run("calibrate", "--outcomes", outcomes, "--prevalence", "1")
     assert (code, "A prevalence of 1 is not possible" in err) == (1, True)
+
+
+def test_the_yields_are_not_written_over_the_outcomes(run: Run, box: Home, films: Path, tmp_path: Path) -> None:
+    outcomes = write_outcomes(tmp_path / "outcomes.csv", read(box, films, tmp_path / "out"))
+    before = outcomes.read_bytes()
+    code, _, complaint = run("calibrate", "--outcomes", outcomes, "--out", outcomes)
+    assert (code, outcomes.read_bytes()) == (2, before)
+    assert "would overwrite the file of outcomes" in complaint

@@ -64,6 +64,8 @@ def calibrate(
     from aidpost_device.store.store import Store
 
     signed = require_signed(adopt, author, reason, "--adopt")
+    if out is not None and out.resolve() == outcomes.resolve():
+        raise click.UsageError("--out would overwrite the file of outcomes: name another file.")
     home = Home.locate()
     active = active_finding(home, bundle, finding)
     content = read_incoming(outcomes, LIMIT)
