@@ -31,6 +31,7 @@ from aidpost_device.golden import accepted_engines
 from aidpost_device.prepare import prepare_bytes
 from aidpost_export.acceptances import require_reason, settle
 from aidpost_export.card import write_card
+from aidpost_export.cautions import cautions
 from aidpost_export.errors import PackError
 from aidpost_export.evaluate import evaluate
 from aidpost_export.explanations.check import check_map, why_no_map
@@ -104,8 +105,8 @@ def pack(
     """
     reason = None if accept is None else require_reason(accept)
     made = _variants(run, targets, reporter)
-    evaluation = evaluate(run, reporter)
     variants = _distinct(made)
+    evaluation = _of_these(evaluate(run, reporter), made)
     recipe = run.recipe().recipe
     accepted = settle(evaluation, recipe.gates, {one.name for one in variants}, reason)
     if reason is not None and not any(one.reason for one in accepted):
@@ -137,6 +138,35 @@ def _variants(run: RunFolder, targets: Sequence[Target], reporter: Reporter) -> 
     made = {target: known[target] for target in wanted}
     check_map(run, made.values(), reporter)
     return made
+
+
+def _of_these(evaluation: Evaluation, made: dict[Target, TargetVariants]) -> Evaluation:
+    """Leave only what concerns the graphs of this bundle: the run may have others, for other boxes."""
+    names = {one.name for one in _distinct(made)}
+    device, explanation, detectors = evaluation.device, evaluation.explanation, evaluation.detectors
+    kept = msgspec.structs.replace(
+        evaluation,
+        device=device
+        and msgspec.structs.replace(
+            device,
+            notes={target: note for target, note in device.notes.items() if target in made},
+            variants=tuple(
+                msgspec.structs.replace(one, targets=tuple(target for target in one.targets if target in made))
+                for one in device.variants
+                if one.name in names
+            ),
+            refused=tuple(one for one in device.refused if one.target in made),
+        ),
+        explanation=explanation
+        and msgspec.structs.replace(
+            explanation, stability=tuple(one for one in explanation.stability if one.variant in names)
+        ),
+        detectors=detectors
+        and msgspec.structs.replace(
+            detectors, variants=tuple(one for one in detectors.variants if one.variant in names)
+        ),
+    )
+    return msgspec.structs.replace(kept, cautions=cautions(kept))
 
 
 def _distinct(made: dict[Target, TargetVariants]) -> list[VariantRecord]:
