@@ -1,11 +1,14 @@
 """Measuring the detectors of a run's device graphs: on good validation scans, on spoilt ones, and on other images.
 
-What was measured of a graph is taken from the last evaluation; packing then does not measure it again.
+What was measured of a graph stays in the run, also while its graphs are out of date: a programme that is adopted asks
+for other thresholds and often gives the same graph again. So nothing is measured twice, and a folder that was named
+once stays in the figures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,6 +41,8 @@ from aidpost_export.scoring import open_session, score
 if TYPE_CHECKING:
     from aidpost_export.variant_record import VariantRecord
 
+FILE = "device/detectors.json"
+"""File of a run with the figures of its graphs, those of earlier ones included."""
 EACH = 25
 """Validation scans that are spoilt in each way and grade, at most."""
 INVERTED = 40
@@ -102,13 +107,14 @@ def detector_figures(
 
     known = _measured_before(run)
     folders = [folder_source(folder, recipe.input, reporter) for folder in against]
-    fresh = [one for one in records.values() if one.sha256 not in known]
+    fresh = [one for one in records.values() if _key(one) not in known]
     others = _others(run, cases, recipe, reporter) if any(_has_any(one) for one in fresh) else []
     variants = []
     for record in records.values():
         sensor = Sensor(record, read_graph(run, record), recipe)
-        figures = known.get(record.sha256) or _measure(sensor, run, cases, recipe, others, reporter)
+        figures = known.get(_key(record)) or _measure(sensor, run, cases, recipe, others, reporter)
         variants.append(_with_folders(figures, sensor, folders))
+    run.write_json(FILE, known | dict(zip(map(_key, records.values()), variants, strict=True)))
     return DetectorFigures(
         false_refusals=wanted.false_refusals, false_repeats=wanted.false_repeats, variants=tuple(variants)
     )
@@ -127,18 +133,18 @@ def _has_any(record: VariantRecord) -> bool:
     return record.distance is not None or bool(record.quality)
 
 
-def _measured_before(run: RunFolder) -> Mapping[str, VariantDetectors]:
-    """Figures of the last evaluation by the digest of the graph; nothing where that was of another version."""
-
-    class Earlier(msgspec.Struct):
-        detectors: DetectorFigures | None = None
-
-    path = run.path / "evaluation.json"
+def _measured_before(run: RunFolder) -> dict[str, VariantDetectors]:
+    """Figures of the run's graphs, earlier ones included; nothing where those are of another version."""
     try:
-        found = msgspec.json.decode(path.read_bytes(), type=Earlier).detectors
+        return msgspec.json.decode((run.path / FILE).read_bytes(), type=dict[str, VariantDetectors])
     except (OSError, msgspec.DecodeError):
         return {}
-    return {one.graph: one for one in found.variants} if found and found.method == METHOD else {}
+
+
+def _key(record: VariantRecord) -> str:
+    """What the figures of a graph hang on: the way to measure, the graph, and the limits, which it does not hold."""
+    parts = (METHOD, record.sha256, record.distance, record.quality, record.missing)
+    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
 
 
 def _others(run: RunFolder, cases: Cases, recipe: Recipe, reporter: Reporter) -> list[Source]:
