@@ -74,6 +74,9 @@ def unjudged(evaluation: Evaluation, gates: Gates, shipped: Collection[str]) -> 
     """Find what too few cases leave unknown: groups that are not shown, columns that nobody filled in, gates."""
     for column in evaluation.unknown:
         yield Acceptance(gate=GROUP, subject=column, found="not known: the data do not state it", reason="")
+    for column, value in evaluation.uniform.items():
+        found = f"not known of anybody else: every validation case has {value!r}"
+        yield Acceptance(gate=GROUP, subject=column, found=found, reason="")
     for finding in filter(lambda one: one.refers, evaluation.findings):
         yield from _hidden(finding, gates)
     for variant in evaluation.device.variants if evaluation.device else ():
