@@ -16,6 +16,8 @@ from aidpost_export.figures import (
     FindingFigures,
     GroupFigures,
     GroupSensitivity,
+    VariantFigures,
+    VariantFinding,
 )
 from aidpost_export.recipe import AUROC_LOSS, FLIPS
 from aidpost_export.sentences import (
@@ -243,8 +245,11 @@ _RULES: dict[str, Callable[[FindingFigures, Evaluation], Iterator[str]]] = {
 
 
 def _variants(evaluation: Evaluation) -> Iterator[Caution]:
+    trained = {one.label: one for one in evaluation.findings}
     for variant in evaluation.device.variants if evaluation.device else ():
         for finding in variant.findings:
+            if variant.precision == "int8":
+                yield from _own(variant, finding, trained[finding.label])
             if finding.change and finding.change.value < -AUROC_LOSS:
                 yield Caution(
                     code="variant",
@@ -258,6 +263,20 @@ def _variants(evaluation: Evaluation) -> Iterator[Caution]:
                     f"{percent_interval(finding.flips)} of the verdicts, more than the {percent(FLIPS)} that were "
                     "allowed on the calibration cases.",
                 )
+
+
+def _own(variant: VariantFigures, finding: VariantFinding, trained: FindingFigures) -> Iterator[Caution]:
+    """Say what an INT8 graph does not keep by itself: boxes decide by its own threshold and its own limits."""
+    where = f"{capital(finding.label)}, by the variant {variant.name} for {listed(variant.targets)}: "
+    target = trained.operating_point.target_sensitivity
+    if trained.refers and finding.sensitivity and finding.sensitivity.high < target:
+        text = f"sensitivity is {percent_interval(finding.sensitivity)}, below the target of {percent(target)}."
+        yield Caution(code="below-target", text=where + text)
+    if finding.abstention:
+        yield from (Caution(code="unsure", text=where + text) for text in _abstention(finding.abstention))
+    elif trained.abstention:
+        text = "it never says UNSURE because of the probability, because its calibration cases allow no limits."
+        yield Caution(code="unsure", text=where + text)
 
 
 def _explanation(evaluation: Evaluation) -> Iterator[Caution]:
