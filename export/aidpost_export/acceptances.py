@@ -83,8 +83,12 @@ def unjudged(evaluation: Evaluation, gates: Gates, shipped: Collection[str]) -> 
         for label in dict.fromkeys(one.label for one in variant.sensitivity if variant.name in shipped):
             few = [one for one in variant.sensitivity if one.label == label and one.change is None]
             if few:
-                listed = ", ".join(f"{one.subject} {one.positives} of {fewest(one.allowed)}" for one in few)
-                found = f"sensitivity against the float graph not judged (positives there and needed): {listed}"
+                listed = ", ".join(
+                    f"{one.subject} {one.patients} of {fewest(one.allowed)}"
+                    + (f" ({one.lost} of {one.positives} positives lost)" if one.lost else "")
+                    for one in few
+                )
+                found = f"sensitivity against the float graph not judged (people with it there and needed): {listed}"
                 yield Acceptance(gate=QUANTISATION, subject=f"{label}: {variant.name}", found=found, reason="")
 
 

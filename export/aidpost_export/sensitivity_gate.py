@@ -2,10 +2,10 @@
 
 Both graphs read the same calibration cases, each at its own operating point, so only those with the finding whose
 verdict changed can tell. Patients are resampled, and the lower end of the interval must not reach below the limit. One
-patient more or less must not decide that, so with fewer than 1 / limit cases with the finding nothing is judged.
+patient more or less must not decide that, so with fewer than 1 / limit people with the finding nothing is judged.
 
 Where no verdict changed, each resample says so too and the interval is [0, 0]: it proves that these cases lost nothing,
-and not that others will not. With n cases a loss of up to 3 / n would often have left no trace (rule of three; Hanley
+and not that others will not. With n people a loss of up to 3 / n would often have left no trace (rule of three; Hanley
 and Lippman-Hand, JAMA 1983). `unseen` says so beside the interval.
 """
 
@@ -32,6 +32,8 @@ class SensitivityChange(Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """The group; both empty for all people."""
     positives: int
     """Calibration cases with the finding."""
+    patients: int
+    """People with it: scans of one person are one witness."""
     lost: int
     """Of them found by the float graph and not by this one."""
     gained: int
@@ -53,21 +55,23 @@ class SensitivityChange(Struct, frozen=True, forbid_unknown_fields=True, kw_only
     @property
     def unseen(self) -> float:
         """Loss that would often have left no trace in these cases; 0 where some verdict changed."""
-        return 3 / self.positives if self.positives and not self.lost + self.gained else 0.0
+        return 3 / self.patients if self.patients and not self.lost + self.gained else 0.0
 
     @property
     def words(self) -> str:
         """What the gate says."""
+        moved = f"{self.lost} of {self.positives} lost, {self.gained} gained"
         if self.change is None:
-            return f"{self.subject}: not judged: {self.positives} positives, {fewest(self.allowed)} are needed"
-        told = f"{self.subject}: {self.lost} of {self.positives} lost, {self.gained} gained"
+            told = f"{self.subject}: not judged: {self.patients} people with it, {fewest(self.allowed)} are needed"
+            return f"{told}; {moved}" if self.lost + self.gained else told
+        told = f"{self.subject}: {moved}"
         if self.unseen:
             return f"{told} (a loss of up to {self.unseen:.1%} could show nothing)"
         return f"{told}, {100 * self.change.value:+.1f} points (down to {100 * self.change.low:+.1f})"
 
 
 def fewest(limit: float) -> int:
-    """Fewest cases with the finding for which a fall by the limit is more than one case."""
+    """Fewest people with the finding for which a fall by the limit is more than one of them."""
     return math.ceil(1 / limit - 1e-9)
 
 
@@ -97,12 +101,14 @@ def sensitivity_changes(
 def _judge(
     label: str, column: str, value: str, change: NDArray[np.int64], patients: NDArray[np.str_], allowed: float
 ) -> SensitivityChange:
-    judged = change.size >= fewest(allowed)
+    people = len(np.unique(patients))
+    judged = people >= fewest(allowed)
     return SensitivityChange(
         label=label,
         column=column,
         value=value,
         positives=change.size,
+        patients=people,
         lost=int((change < 0).sum()),
         gained=int((change > 0).sum()),
         change=_interval(change, patients) if judged else None,

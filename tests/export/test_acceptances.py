@@ -48,7 +48,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
 
 def having(plain: Evaluation, *groups: GroupFigures, whole: float = 0.9, refers: bool = True) -> Evaluation:
     finding = msgspec.structs.replace(plain.findings[0], sensitivity=share(whole), groups=groups, refers=refers)
-    return msgspec.structs.replace(plain, findings=(finding,), unknown=())
+    return msgspec.structs.replace(plain, findings=(finding,), unknown=(), uniform={})
 
 
 def group(value: str, sensitivity: float | None, positives: int = 40) -> GroupFigures:
@@ -120,6 +120,13 @@ def test_a_column_that_nobody_filled_in_is_recorded(plain: Evaluation) -> None:
     evaluation = msgspec.structs.replace(having(plain), unknown=("view",))
     (found,) = settle(evaluation, Gates(), {"float32"}, None)
     assert (found.subject, found.found, found.reason) == ("view", "not known: the data do not state it", "")
+
+
+def test_a_column_in_which_all_validation_cases_agree_is_recorded(plain: Evaluation) -> None:
+    evaluation = msgspec.structs.replace(having(plain), uniform={"sex": "M"})
+    (found,) = settle(evaluation, Gates(), {"float32"}, None)
+    assert (found.subject, found.reason) == ("sex", "")
+    assert found.found == "not known of anybody else: every validation case has 'M'"
 
 
 def test_the_graph_that_ships_is_gated_too(tmp_path: Path) -> None:

@@ -282,6 +282,7 @@ def test_a_graph_that_may_lose_the_ill_is_refused_and_the_record_says_so(
         column="sex",
         value="F",
         positives=60,
+        patients=60,
         lost=2,
         gained=0,
         change=Interval(value=-2 / 60, low=-0.08, high=0.0),

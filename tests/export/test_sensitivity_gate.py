@@ -57,7 +57,7 @@ def test_the_end_of_the_interval_decides(positives: int, lost: int, gained: int,
 def test_what_few_cases_cannot_tell_is_no_pass_and_no_refusal() -> None:
     (whole,) = changes(42)
     assert whole.change is None and not whole.refused
-    assert whole.words == "all: not judged: 42 positives, 100 are needed"
+    assert whole.words == "all: not judged: 42 people with it, 100 are needed"
 
 
 def test_that_nothing_changed_says_how_much_could_be_lost_unseen() -> None:
@@ -75,6 +75,12 @@ def test_scans_of_one_patient_widen_the_interval() -> None:
     assert clustered.change.low < single.change.low
 
 
+def test_many_scans_of_few_people_are_not_judged() -> None:
+    (whole,) = changes(100, lost=4, each=50)
+    assert (whole.positives, whole.patients) == (100, 2)
+    assert whole.change is None and not whole.refused
+
+
 def test_each_group_is_judged_by_its_own_limit() -> None:
     sex = ["F"] * 60 + ["M"] * 139 + [""] + ["F", "M"] * 15
     found = {one.subject: one for one in changes(200, lost=5, groups={"sex": sex, "site": ["clinic"] * 230})}
@@ -87,7 +93,7 @@ def test_each_group_is_judged_by_its_own_limit() -> None:
 def test_a_group_of_one_lost_case_in_twenty_is_not_judged() -> None:
     sex = ["F"] * 20 + ["M"] * 180 + ["M"] * 30
     found = {one.subject: one for one in changes(200, lost=1, groups={"sex": sex})}
-    assert found["sex F"].words == "sex F: not judged: 20 positives, 50 are needed"
+    assert found["sex F"].words == "sex F: not judged: 20 people with it, 50 are needed; 1 of 20 lost, 0 gained"
 
 
 @pytest.mark.parametrize(
