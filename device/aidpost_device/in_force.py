@@ -118,7 +118,7 @@ def fingerprint(rules: Mapping[str, InForce]) -> tuple[tuple[str | float, ...], 
     Nothing where nothing differs.
     """
     return tuple(
-        (label, "" if rule.threshold_by is None else rule.threshold_by.variant, *_numbers(rule))
+        (label, *_numbers(rule))
         for label, rule in sorted(rules.items())
         if rule.threshold_by is not None or rule.prevalence_by is not None
     )

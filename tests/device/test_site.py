@@ -31,6 +31,7 @@ from aidpost_device.in_force import (
     set_aside,
 )
 from aidpost_device.reason import Reason
+from aidpost_device.screening.screen import Settings
 from aidpost_device.store import store as store_module
 from aidpost_device.store.audit import FIRST, AuditRow
 from aidpost_device.store.outcomes import ConfirmedOutcome, OutcomeSource
@@ -155,6 +156,11 @@ def test_readings_are_keyed_by_the_numbers_and_not_by_who_set_them() -> None:
     assert len({fingerprint({"opacity": rule}) for rule in others}) == len(others)
     again = rules(msgspec.structs.replace(SET, author="Dr Musa", at="2027-01-01T00:00:00+00:00"))
     assert fingerprint({"opacity": again}) == fingerprint({"opacity": rules(SET)})
+
+
+def test_readings_of_another_graph_are_other_readings() -> None:
+    assert Settings("float").sha256 != Settings("int8").sha256
+    assert Settings("float").sha256 == Settings("float", fingerprint({"opacity": rules()})).sha256
 
 
 def test_a_prevalence_that_this_bundle_cannot_apply_is_refused() -> None:

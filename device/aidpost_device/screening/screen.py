@@ -46,13 +46,14 @@ Progress = Callable[[int, int], None]
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """What a decision depends on besides the bundle. Readings are keyed by its digest."""
+    """What a reading depends on besides the bundle. Readings are keyed by its digest."""
 
+    variant: str
+    """The graph that reads: another one gives other probabilities."""
+    site: tuple[tuple[str | float, ...], ...] = ()
+    """What the site has set for this bundle and variant, by finding."""
     rules: int = RULES
     blank_contrast: int = BLANK_CONTRAST
-    site: tuple[tuple[str | float, ...], ...] | msgspec.UnsetType = msgspec.UNSET
-    """What the site has set for this bundle and variant, by finding; left out where it has set nothing, so that boxes
-    without a setting keep the readings they have."""
 
     @property
     def sha256(self) -> str:
@@ -115,7 +116,7 @@ def screen(
     ):
         site = store.site_settings()
         reader = _open_reader(bundle, pool, prefer, site)
-        key = ReadingKey(bundle.sha256, Settings(site=fingerprint(reader.rules) or msgspec.UNSET).sha256)
+        key = ReadingKey(bundle.sha256, Settings(reader.variant, fingerprint(reader.rules)).sha256)
         screening = store.begin(absolute(out), listing.sha256, key)
         todo = remaining(store, screening, listing)
         gallery, files = Gallery(), len(listing.files)
