@@ -58,10 +58,12 @@ def snapshot() -> Callable[[Path], dict[str, bytes | None]]:
     return look
 
 
-@pytest.fixture(autouse=True)
-def _no_stopwatch(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="session")
+def _no_stopwatch() -> Iterator[None]:
     """Toy graphs take microseconds: which one is faster is chance, so the first that works is taken."""
-    monkeypatch.setattr(installation, "fastest", lambda engines: engines[0])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(installation, "fastest", lambda engines: engines[0])
+        yield
 
 
 @pytest.fixture(autouse=True)
