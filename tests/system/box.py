@@ -98,13 +98,20 @@ def _session(pid: int) -> int:
 def state(box: Box) -> object:
     """What the box would use: its trust, and per bundle name the active slot and the one before.
 
-    Asserts that all of it is whole: whatever is offered verifies.
+    Asserts that all of it is whole: whatever is offered verifies. Which variant is faster is chance with toy graphs, so
+    it is left out.
     """
     home = Home(box.home)
     trust = trust_file.load(home)
     listed = entries(home)
     assert [entry.problem for entry in listed if entry.problem] == []
-    return trust, [(name, slots.read_state(home, name)) for name in slots.names(home)]
+    found = []
+    for name in slots.names(home):
+        chosen = slots.read_state(home, name)
+        assert chosen is not None
+        used = [(slot.version, slot.build, slot.sha256) for slot in chosen.slots]
+        found.append((name, used, chosen.highest_build))
+    return trust, found
 
 
 def files(folder: Path) -> dict[str, bytes]:
