@@ -38,8 +38,7 @@ def active_finding(home: Home, name: str | None, label: str | None) -> ActiveFin
     """
     bundle = active_bundle(home, name)
     manifest, wanted = bundle.manifest, active_variant(home, bundle.manifest.name)
-    variant = next(one for one in manifest.variants if one.name == wanted)
-    return ActiveFinding(manifest, bundle.sha256, variant, pick_finding(manifest.findings, label))
+    return ActiveFinding(manifest, bundle.sha256, manifest.variant(wanted), pick_finding(manifest.findings, label))
 
 
 def pick_finding(findings: tuple[Finding, ...], label: str | None) -> Finding:

@@ -219,6 +219,10 @@ class Manifest(Section, frozen=True, kw_only=True):
     members: dict[str, Member]
     """Every other member except the signature."""
 
+    def variant(self, name: str) -> Variant:
+        """Give the variant of a name that is known to be the bundle's."""
+        return next(one for one in self.variants if one.name == name)
+
 
 def parse_manifest(content: bytes) -> Manifest:
     """Parse and check `manifest.json`. Raises `ManifestError` naming the place."""

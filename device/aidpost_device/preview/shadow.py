@@ -10,7 +10,6 @@ from pathlib import Path
 
 from aidpost_device.bundle.install import Prepare, active_bundle, rehearse
 from aidpost_device.bundle.manifest import Manifest
-from aidpost_device.bundle.variant import Variant
 from aidpost_device.bundle.verify import VerifiedBundle
 from aidpost_device.decision import decide_again, require_applicable
 from aidpost_device.decode.pool import DecodePool
@@ -67,8 +66,8 @@ def preview(
             "Install the other one without a preview: aidpost device install FILE",
         )
     old = active_bundle(home, manifest.name).manifest
-    before = in_force(old, state.active.sha256, _variant(old, state.active.variant), site)
-    after = in_force(manifest, verified.sha256, _variant(manifest, rehearsed.variant), site)
+    before = in_force(old, state.active.sha256, old.variant(state.active.variant), site)
+    after = in_force(manifest, verified.sha256, manifest.variant(rehearsed.variant), site)
     wanted = [_by_rules(scan, old, before) for scan in wanted]
     pairs = list(_read_again(wanted, verified, rehearsed.variant, after, workers, progress))
     if not pairs:
@@ -144,10 +143,6 @@ def _pair(scan: ReadScan, found: Read | None) -> Pair:
     if isinstance(outcome, Reading):
         return Pair(scan.study, scan.person, scan.findings, outcome.findings)
     return Pair(scan.study, scan.person, scan.findings, (), film_lost=outcome is None or outcome.film_lost)
-
-
-def _variant(manifest: Manifest, name: str) -> Variant:
-    return next(one for one in manifest.variants if one.name == name)
 
 
 def _thresholds(rules: Mapping[str, InForce]) -> dict[str, float]:

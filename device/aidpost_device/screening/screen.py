@@ -131,8 +131,7 @@ def screen(
         unread = files - before - read
         digest = outputs.write_tables(out, store.rows(screening), bundle.manifest)
         pictures = collect_pictures(digest, gallery, pool, reader)
-        variant = next(one for one in bundle.manifest.variants if one.name == reader.variant)
-        alarm = set_aside(bundle.manifest, bundle.sha256, variant, site)
+        alarm = set_aside(bundle.manifest, bundle.sha256, bundle.manifest.variant(reader.variant), site)
         seconds = monotonic() - started
         outcome = Outcome(digest, reader.variant, len(listing), read, before, unread, seconds, alarm)
         outputs.write_page(out, _page(bundle, outcome, reader.rules, pictures))
@@ -181,7 +180,7 @@ def _page(
     now, manifest = today(), bundle.manifest
     header = Header(
         manifest=manifest,
-        variant=next(variant for variant in manifest.variants if variant.name == outcome.variant),
+        variant=manifest.variant(outcome.variant),
         bundle_sha256=bundle.sha256,
         rules=rules,
         written=now.isoformat() if now else "",
