@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from aidpost_device.cli.programme import programme_options
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -24,11 +26,7 @@ if TYPE_CHECKING:
 @click.option("--bundle", metavar="NAME", help="The installed bundle, when there are several.")
 @click.option("--finding", metavar="LABEL", help="The finding; by default the only one that refers.")
 @click.option("--prevalence", type=float, help="Share of the people screened who have it, between 0 and 1.")
-@click.option("--people-per-day", type=float, help="People screened a day.")
-@click.option("--tests-per-day", type=float, help="Confirmatory tests that can be done a day.")
-@click.option("--cost-test", type=float, help="Cost of one confirmatory test.")
-@click.option("--cost-missed", type=float, help="Cost of one missed case, in the same currency.")
-@click.option("--by", multiple=True, type=click.Choice(["age", "sex"]), help="Show the figures by age band or sex too.")
+@programme_options
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write every threshold as CSV there.")
 @click.option("--adopt", is_flag=True, help="Record the outcomes and use the chosen threshold from now on.")
 @click.option("--author", help="Who adopts it.")

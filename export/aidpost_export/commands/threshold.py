@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from aidpost_device.cli.programme import programme_options
 from aidpost_device.cli.site import require_signed
 
 
@@ -14,11 +15,7 @@ from aidpost_device.cli.site import require_signed
 @click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--finding", metavar="LABEL", help="The finding; by default the only one that refers.")
 @click.option("--prevalence", type=float, help="Share of the people screened who have it; by default the recipe's.")
-@click.option("--people-per-day", type=float, help="People screened a day.")
-@click.option("--tests-per-day", type=float, help="Confirmatory tests that can be done a day.")
-@click.option("--cost-test", type=float, help="Cost of one confirmatory test.")
-@click.option("--cost-missed", type=float, help="Cost of one missed case, in the same currency.")
-@click.option("--by", multiple=True, type=click.Choice(["age", "sex"]), help="Show the figures by age band or sex too.")
+@programme_options
 @click.option("--adopt", is_flag=True, help="Choose every graph's threshold for this programme from now on.")
 @click.option("--author", help="Who adopts it.")
 @click.option("--reason", help="Why.")
